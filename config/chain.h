@@ -1,0 +1,60 @@
+/* The answers of one reading: what table, JSON and Structured Report all show, so that they cannot
+ * differ. Plain data; create/destroy only manage memory (chain.c).
+ * Threads: one at a time.  Ranges: probabilities 0..1, summing to 1 within 1e-5 where available.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef COT_CHAIN_H
+#define COT_CHAIN_H
+#include "config/base.h"
+#include "config/steps.h"
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Who answered. Filled by the engine from the model package and the device. */
+typedef struct cot_reader {
+    char name[65];            /* "Step-CoT student, ResNet-18 (demonstration)" */
+    char version[33];
+    char package_sha256[65];  /* of weights and model.json: identity of the model */
+    char notice[513];         /* "Demonstration model … not a medical device" */
+    char training[1025];      /* how it was trained, in words */
+    char role[17];            /* "student", "teacher" */
+    char device[129];         /* OpenCL platform and device */
+    char program[33];         /* "stepcot 0.1.0" */
+} cot_reader;
+
+typedef struct cot_answer {
+    bool available;           /* false: the model cannot answer this step; nothing below is set but `reason` */
+    char reason[257];         /* why not available */
+    size_t n_options;
+    float *probability;       /* [n_options] */
+    size_t answer;            /* index of the largest probability */
+    size_t second;            /* runner-up (== answer when there is one option) */
+    char rationale[1025];     /* UTF-8, from computed facts only */
+} cot_answer;
+
+typedef enum cot_chain_state {
+    COT_CHAIN_COMPLETE,       /* every step available */
+    COT_CHAIN_PARTIAL,        /* some steps not available */
+    COT_CHAIN_REFUSED         /* the image was not analysed: refusal_* say why, no answers */
+} cot_chain_state;
+
+typedef struct cot_chain {
+    cot_chain_state state;
+    char refusal_id[33];      /* machine readable: "body-part", "not-frontal", "undecodable", … */
+    char refusal[513];        /* "body part HIP is not a chest" */
+    char schema_id[65];
+    char schema_sha256[65];
+    cot_reader reader;
+    size_t n_steps;
+    cot_answer *answers;      /* [n_steps]; NULL when refused before a model was asked */
+    char summary[1025];       /* one paragraph for people */
+} cot_chain;
+
+/* Answers allocated after the schema, all "not available". Caller destroys. steps may be NULL: no answers. */
+cot_status cot_chain_create(cot_chain **out, const cot_steps *steps, cot_error *err);
+void cot_chain_destroy(cot_chain *chain); /* NULL is fine */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,54 @@
+/* Models: packages on disk, the student on a device, its answers as a cot_chain.
+ * Knows nothing of DICOM or XML; takes floats, sizes and the step schema.
+ * Threads: a cot_model belongs to its device's thread; package functions: any thread.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef COT_ENGINE_H
+#define COT_ENGINE_H
+#include "config/base.h"
+#include "config/chain.h"
+#include "config/steps.h"
+#include "opencl/opencl.h"
+
+/* ---- packages: one folder, model.json + weights.safetensors ------------------------------------ */
+typedef struct cot_package cot_package; /* mmapped, checked: every tensor named, shaped, in bounds */
+/* dir NULL or "default": the package embedded in the program. Missing file, missing/extra/misshapen tensor,
+ * schema with other numbers of steps or options: COT_E_MODEL naming it and what to do. */
+cot_status cot_package_open(cot_package **out, const char *dir, const cot_steps *steps, cot_error *err);
+void cot_package_close(cot_package *package);
+const cot_reader *cot_package_reader(const cot_package *package); /* name, version, digest, notice, training (device empty) */
+/* For people: architecture, preprocessing, supervised steps, metrics, tensors (names, shapes, bytes). */
+cot_status cot_package_print(const cot_package *package, FILE *stream, bool tensors, cot_error *err);
+
+typedef struct cot_import_options {
+    const char *source;   /* folder with weights.safetensors and summary.json */
+    const char *out;      /* package folder to make (must not exist) */
+    const char *name, *version; /* NULL: from the source */
+    const char *training; /* sentence(s) on how it was trained; NULL: made from summary.json */
+    bool keep_extra;      /* keep tensors that are not of the architecture (e.g. findings.) out: named in model.json as ignored */
+} cot_import_options;
+cot_status cot_package_import(const cot_import_options *options, const cot_steps *steps, cot_error *err);
+
+/* ---- a model on a device ----------------------------------------------------------------------- */
+typedef struct cot_model cot_model;
+/* max_batch: the plan (arena) is made once for it; smaller batches use the same plan. Borrows package, device, steps. */
+cot_status cot_model_create(cot_model **out, cot_device *device, const cot_package *package, const cot_steps *steps,
+                            size_t max_batch, cot_error *err);
+void cot_model_destroy(cot_model *model);
+
+typedef struct cot_picture { const float *grey; size_t rows, cols; } cot_picture; /* 0 black … 1 white, row-major */
+/* n <= max_batch pictures -> n chains (caller destroys each). Rationale and summary are filled in. */
+cot_status cot_model_read(cot_model *model, cot_chain **out, const cot_picture *pictures, size_t n, cot_error *err);
+
+/* Raw logits for an already normalised input [n,size,size,1]; logits [n, sum of options], steps side by side. */
+cot_status cot_model_logits(cot_model *model, float *logits, const float *input, size_t n, cot_error *err);
+size_t cot_model_input_size(const cot_model *model);
+size_t cot_model_logit_count(const cot_model *model);
+
+/* Times of the last cot_model_read in milliseconds, device finished after each stage (only when timing is on). */
+typedef struct cot_model_times { double preprocess, encoder, heads; } cot_model_times;
+void cot_model_timing(cot_model *model, bool on);
+cot_model_times cot_model_times_read(const cot_model *model);
+
+/* One JSON line per convolution/GEMM of the model at batch n: shape, ms, GF/s, share of peak_gflops. */
+cot_status cot_model_bench_layers(cot_model *model, size_t n, double peak_gflops, FILE *stream, cot_error *err);
+#endif

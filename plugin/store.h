@@ -1,0 +1,101 @@
+/* The store is the queue: received objects are files plus rows in SQLite (WAL, synchronous=FULL); every stage is a
+ * transition of a row, checked against one table (store.c), each in one transaction. All processes of the node meet
+ * only here. Threads: one handle per process and thread; processes share the folder.
+ *
+ *   job:       received --claim--> reading --report--> reported          delivery: waiting --take--> sending --+--> delivered
+ *                  ^------release-----'  '--give-up--> failed                         ^---again/release---'     +--> dead
+ *   retry (by hand): failed -> received, dead -> waiting;  drop: waiting|dead -> dropped, received|failed -> dropped
+ *
+ * Folder: db (SQLite), incoming/ (being received), objects/<job>.dcm, reports/<job>-<kind>.dcm. Names are job ids,
+ * never anything a peer sent. SPDX-License-Identifier: Apache-2.0 */
+#ifndef COT_STORE_H
+#define COT_STORE_H
+#include "config/base.h"
+#include "dicom/dicom.h"
+
+#define COT_JOB_ID 24 /* characters + NUL fit: lower-case hex */
+
+typedef enum cot_job_state { COT_JOB_RECEIVED, COT_JOB_READING, COT_JOB_REPORTED, COT_JOB_FAILED, COT_JOB_DROPPED, COT_JOB_STATES } cot_job_state;
+typedef enum cot_delivery_state {
+    COT_DELIVERY_WAITING, COT_DELIVERY_SENDING, COT_DELIVERY_DELIVERED, COT_DELIVERY_DEAD, COT_DELIVERY_DROPPED, COT_DELIVERY_STATES
+} cot_delivery_state;
+const char *cot_job_state_name(cot_job_state s);
+const char *cot_delivery_state_name(cot_delivery_state s);
+
+typedef struct cot_job {
+    char id[COT_JOB_ID];
+    cot_job_state state;
+    char object[1024];         /* path of the image, "" after purge */
+    char sop_class[65], sop_instance[65], study[65], series[65], dataset_sha256[65];
+    char calling[17], host[64];
+    int64_t received_us;       /* UTC microseconds */
+    unsigned attempts;         /* claims so far */
+    char predecessor[COT_JOB_ID]; /* earlier job of the same SOP instance with other bytes, or "" */
+    char predecessor_report[1024]; /* its report file, or "" */
+    char reason[513];          /* failed / refused: why */
+    char report[1024];         /* path of the reading report, or "" */
+} cot_job;
+
+typedef struct cot_delivery {
+    int64_t id;
+    char job[COT_JOB_ID];
+    char destination[33];
+    cot_delivery_state state;
+    char report[1024], fallback[1024]; /* files to send; fallback "" = none */
+    unsigned attempts;
+    int64_t next_us, first_us; /* not before; when it was made */
+    unsigned dimse;
+    char text[257];            /* last outcome */
+} cot_delivery;
+
+typedef struct cot_store cot_store;
+/* Makes the folder and tables when absent; a database of another version is refused, not changed. */
+cot_status cot_store_open(cot_store **out, const char *folder, cot_error *err);
+void cot_store_close(cot_store *store);
+/* One supervisor at a time: takes (and keeps until close or death) an exclusive lock on the folder. COT_E_REFUSED: busy, by pid. */
+cot_status cot_store_lock(cot_store *store, cot_error *err);
+
+/* ---- front door ---- */
+/* Path for the next incoming object. COT_E_LIMIT below the watermark (text: free and needed MiB). */
+cot_status cot_store_place(cot_store *store, size_t watermark_mib, char *path, size_t size, cot_error *err);
+/* fsync, rename, fsync folder, insert: durable when it returns COT_OK. Same SOP instance and bytes: *duplicate = true, file removed.
+ * `job` gets the id (the earlier one for a duplicate). A full disk is COT_E_LIMIT. */
+cot_status cot_store_receive(cot_store *store, const cot_received *object, char job[COT_JOB_ID], bool *duplicate, cot_error *err);
+
+/* ---- worker ---- */
+/* Claims up to `max` received jobs whose study has been silent for settle_s and whose predecessor is not in work. */
+cot_status cot_store_claim(cot_store *store, const char *owner, double settle_s, cot_job *jobs, size_t max, size_t *n, cot_error *err);
+/* Everything `owner` (NULL: anyone) had claimed goes back (reading -> received, sending -> waiting). At start, or when a role died. */
+cot_status cot_store_release(cot_store *store, const char *owner, size_t *n, cot_error *err);
+typedef struct cot_store_report {
+    const char *report, *fallback;     /* durable files already in place (reports/), fallback NULL = none */
+    const char *sop_instance, *series; /* of the report */
+    const char *chain_json;            /* the reading, for `queue show` and later interfaces */
+    const char *refusal;               /* NULL, or why the image was not analysed (goes to job.reason) */
+} cot_store_report;
+/* reading -> reported, and one waiting delivery per destination, in one transaction. */
+cot_status cot_store_reported(cot_store *store, const char *job, const cot_store_report *report,
+                              const char *const *destinations, size_t n_destinations, cot_error *err);
+/* reading -> failed: parked with its reason. */
+cot_status cot_store_failed(cot_store *store, const char *job, const char *reason, cot_error *err);
+void cot_store_report_path(const cot_store *store, const char *job, const char *kind, char *path, size_t size);
+
+/* ---- sender ---- */
+cot_status cot_store_take(cot_store *store, const char *owner, const char *destination, cot_delivery *out, size_t max, size_t *n, cot_error *err);
+cot_status cot_store_delivered(cot_store *store, int64_t delivery, unsigned dimse, const char *text, cot_error *err);
+cot_status cot_store_again(cot_store *store, int64_t delivery, int64_t next_us, unsigned dimse, const char *text, cot_error *err);
+cot_status cot_store_dead(cot_store *store, int64_t delivery, unsigned dimse, const char *text, cot_error *err);
+
+/* ---- people ---- */
+typedef struct cot_store_counts { size_t job[COT_JOB_STATES], delivery[COT_DELIVERY_STATES]; } cot_store_counts;
+cot_status cot_store_count(cot_store *store, cot_store_counts *out, cot_error *err);
+cot_status cot_store_job(cot_store *store, const char *id_or_prefix, cot_job *out, char **chain_json, cot_error *err); /* caller frees json */
+typedef bool (*cot_job_visitor)(void *ctx, const cot_job *job, const cot_delivery *deliveries, size_t n); /* false stops */
+cot_status cot_store_each(cot_store *store, const char *state_or_null, cot_job_visitor visit, void *ctx, cot_error *err);
+/* id NULL with all: every failed job / dead delivery. *n = how many moved. */
+cot_status cot_store_retry(cot_store *store, const char *id_or_null, size_t *n, cot_error *err);
+cot_status cot_store_drop(cot_store *store, const char *id_or_null, size_t *n, cot_error *err);
+/* Removes image files of jobs whose deliveries are all ended for keep_days, and orphans in incoming/ and reports/ (only under the lock). */
+cot_status cot_store_purge(cot_store *store, double keep_days, size_t *n, cot_error *err);
+int64_t cot_now_us(void);
+#endif
