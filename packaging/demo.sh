@@ -60,7 +60,7 @@ done
 echo "node: STEPCOT at 127.0.0.1:$node_port, PACS at 127.0.0.1:$pacs_port"
 
 say "Sending three chest X-rays"
-for image in "$images"/*chest*.dcm; do
+for image in "$images"/RG1*.dcm "$images"/gdcm*.dcm "$images"/siim*.dcm; do
     echo "$(basename "$image"): $(dcmdump -q +P Modality +P TransferSyntaxUID +P Rows +P Columns "$image" 2>/dev/null |
         sed -E 's/^\([0-9a-f,]*\) ..  *\[?=?([^]#]*[^] #])\]? *#.*/\1/' | tr '\n' ' ')"
     dcmsend -aet DEMO -aec STEPCOT 127.0.0.1 "$node_port" "$image"
