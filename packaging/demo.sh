@@ -46,7 +46,7 @@ cat >"$work/stepcot.xml" <<XML
   <listen ae="STEPCOT" bind="127.0.0.1" port="0"/>
   <accept ae="*" host="127.0.0.1"/>
   <store path="$work/store" settle-s="0"/>
-  <send name="pacs" host="127.0.0.1" port="$pacs_port" ae="PACS"/>
+  <send to="pacs" host="127.0.0.1" port="$pacs_port" ae="PACS"/>
 </node>
 XML
 "$stepcot" serve --config "$work/stepcot.xml" 2>"$work/node.log" & node=$!
