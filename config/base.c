@@ -12,9 +12,10 @@
 #include <unistd.h>
 
 static const char *const status_names[] = {
-    [COT_OK] = "ok",           [COT_E_USAGE] = "usage",   [COT_E_CONFIG] = "config", [COT_E_INPUT] = "input",
-    [COT_E_REFUSED] = "refused", [COT_E_MODEL] = "model", [COT_E_DEVICE] = "device", [COT_E_NETWORK] = "network",
-    [COT_E_IO] = "io",         [COT_E_LIMIT] = "limit",   [COT_E_MEMORY] = "memory", [COT_E_BUG] = "bug",
+    [COT_OK] = "ok",           [COT_E_USAGE] = "usage",     [COT_E_CONFIG] = "config",
+    [COT_E_INPUT] = "input",   [COT_E_REFUSED] = "refused", [COT_E_MODEL] = "model",
+    [COT_E_DEVICE] = "device", [COT_E_NETWORK] = "network", [COT_E_IO] = "io",
+    [COT_E_LIMIT] = "limit",   [COT_E_MEMORY] = "memory",   [COT_E_BUG] = "bug",
 };
 
 const char *cot_status_name(cot_status status)
@@ -98,7 +99,8 @@ cot_status cot_file_read(char **out, size_t *size, const char *path, size_t limi
         goto done;
     }
     if ((uint64_t)st.st_size > limit) {
-        status = cot_fail(err, COT_E_LIMIT, "%s has %lld bytes, at most %zu are read", path, (long long)st.st_size, limit);
+        status =
+            cot_fail(err, COT_E_LIMIT, "%s has %lld bytes, at most %zu are read", path, (long long)st.st_size, limit);
         goto done;
     }
     const size_t bytes = (size_t)st.st_size;
@@ -176,7 +178,9 @@ done:
 }
 
 /* ---- digests ---- */
-struct cot_sha256 { EVP_MD_CTX *ctx; };
+struct cot_sha256 {
+    EVP_MD_CTX *ctx;
+};
 
 cot_status cot_sha256_create(cot_sha256 **out, cot_error *err)
 {
@@ -192,7 +196,10 @@ cot_status cot_sha256_create(cot_sha256 **out, cot_error *err)
     return COT_OK;
 }
 
-void cot_sha256_add(cot_sha256 *sha, const void *data, size_t size) { EVP_DigestUpdate(sha->ctx, data, size); }
+void cot_sha256_add(cot_sha256 *sha, const void *data, size_t size)
+{
+    EVP_DigestUpdate(sha->ctx, data, size);
+}
 
 static void hex_of(char *hex, const unsigned char *bytes, size_t n)
 {
@@ -250,7 +257,8 @@ void cot_log(cot_level level, const char *event, const char *job, const char *fo
     char stamp[32];
     strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
     int n = snprintf(line, sizeof line, "%s.%03ldZ level=%s role=%s event=%s job=%s%s%s", stamp, now.tv_nsec / 1000000,
-                     names[level], log_role[0] ? log_role : "-", event, job && job[0] ? job : "-", body[0] ? " " : "", body);
+                     names[level], log_role[0] ? log_role : "-", event, job && job[0] ? job : "-", body[0] ? " " : "",
+                     body);
     if (n < 0) return;
     if ((size_t)n > sizeof line - 2) n = (int)sizeof line - 2;
     for (int i = 0; i < n; i++)

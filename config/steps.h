@@ -32,7 +32,8 @@ typedef struct cot_step {
     cot_code code;     /* the step itself, e.g. (STEP2, 99STEPCOT, "Step 2 of 7: Lesion distribution") */
     size_t n_options;
     cot_option *options;
-    char phrase[513];  /* rationale template: {answer} {certainty} {second} {second-certainty} {step-count} */
+    char phrase[513];  /* rationale template: {answer} {certainty} {second} {second-certainty} {step-count} (steps in the schema);
+                        the certainties come with their unit, e.g. "87.3 %" */
     char phrase_alone[513]; /* the same when there is no runner-up worth naming */
 } cot_step;
 

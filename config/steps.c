@@ -1,0 +1,171 @@
+/* steps.xml → cot_steps: grammar first, then meaning (unique ids and keys, codes whole, placeholders known).
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "config/config.h"
+#include "config/xml.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void read_code(xml_file *f, cot_code *code, const xml_node *node, const char *element)
+{
+    xml_text(f, code->value, sizeof code->value, node, element, "value");
+    xml_text(f, code->scheme, sizeof code->scheme, node, element, "scheme");
+    xml_text(f, code->meaning, sizeof code->meaning, node, element, "meaning");
+}
+
+static void read_laterality(xml_file *f, cot_code *code, const xml_node *node)
+{
+    static const struct {
+        const char *word;
+        cot_code code;
+    } sides[] = {{"right", {"24028007", "SCT", "Right"}},
+                 {"left", {"7771000", "SCT", "Left"}},
+                 {"bilateral", {"51440002", "SCT", "Bilateral"}}};
+    char word[17];
+    xml_text(f, word, sizeof word, node, "answer", "laterality");
+    for (size_t i = 0; i < sizeof sides / sizeof *sides; i++)
+        if (!strcmp(word, sides[i].word)) *code = sides[i].code;
+}
+
+static void read_option(xml_file *f, cot_option *o, const xml_node *node, const cot_steps *steps)
+{
+    xml_text(f, o->id, sizeof o->id, node, "answer", "id");
+    xml_text(f, o->label, sizeof o->label, node, "answer", "label");
+    xml_text(f, o->key, sizeof o->key, node, "answer", "key");
+    xml_text(f, o->code.meaning, sizeof o->code.meaning, node, "answer", "meaning");
+    if (xml_has(node, "code") != xml_has(node, "scheme"))
+        problem_add(&f->problems, xml_line(f, node, NULL),
+                    "answer \"%s\" has only one of code and scheme. Give both or neither", o->id);
+    if (xml_has(node, "code")) {
+        xml_text(f, o->code.value, sizeof o->code.value, node, "answer", "code");
+        xml_text(f, o->code.scheme, sizeof o->code.scheme, node, "answer", "scheme");
+    } else {
+        memcpy(o->code.value, o->key, sizeof o->code.value);
+        memcpy(o->code.scheme, steps->scheme.value, sizeof o->code.scheme);
+    }
+    read_laterality(f, &o->laterality, node);
+    o->negative = xml_flag(f, node, "answer", "negative");
+    o->ours = xml_flag(f, node, "answer", "ours");
+}
+
+/* Every {placeholder} must be one that the engine fills in. */
+static void check_phrase(xml_file *f, const char *phrase, const xml_node *node)
+{
+    static const char *const known[] = {"{answer}", "{certainty}", "{second}", "{second-certainty}", "{step-count}"};
+    for (const char *c = strpbrk(phrase, "{}"); c; c = strpbrk(c, "{}")) {
+        size_t n = 0;
+        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+            if (!strncmp(c, known[i], strlen(known[i]))) n = strlen(known[i]);
+        if (!n) {
+            problem_add(&f->problems, xml_line(f, node, NULL),
+                        "unknown placeholder at \"%.24s\". Use {answer}, {certainty}, {second}, {second-certainty} or "
+                        "{step-count}",
+                        c);
+            return;
+        }
+        c += n;
+    }
+}
+
+static cot_status read_step(xml_file *f, cot_step *step, const xml_node *node, const cot_steps *steps, cot_error *err)
+{
+    xml_text(f, step->id, sizeof step->id, node, "step", "id");
+    xml_text(f, step->title, sizeof step->title, node, "step", "title");
+    xml_text(f, step->question, sizeof step->question, node, "step", "ask");
+    read_code(f, &step->code, xml_child(node, "code"), "code");
+    read_code(f, &step->concept, xml_child(node, "concept"), "concept");
+    const xml_node *phrase = xml_child(node, "phrase"), *alone = xml_child(node, "phrase-alone");
+    xml_content(f, step->phrase, sizeof step->phrase, phrase);
+    xml_content(f, step->phrase_alone, sizeof step->phrase_alone, alone);
+    check_phrase(f, step->phrase, phrase);
+    check_phrase(f, step->phrase_alone, alone);
+    if (strstr(step->phrase_alone, "{second"))
+        problem_add(&f->problems, xml_line(f, alone, NULL),
+                    "<phrase-alone> names {second}. Take it out: it is used when there is none");
+    const size_t n = xml_count(node, "answer");
+    step->options = calloc(n ? n : 1, sizeof *step->options);
+    if (!step->options) return cot_fail(err, COT_E_MEMORY, "step schema: no memory for %zu answers", n);
+    for (const xml_node *a = xml_child(node, "answer"); a; a = xml_sibling(a, "answer"))
+        read_option(f, &step->options[step->n_options++], a, steps);
+    return COT_OK;
+}
+
+/* ---- meaning ---- */
+/* The earlier option (of the whole schema) with the same key, or of the same step with the same id. */
+static const cot_option *twin_of(const cot_steps *steps, size_t s, size_t o)
+{
+    const cot_option *mine = &steps->steps[s].options[o];
+    for (size_t i = 0; i <= s; i++)
+        for (size_t k = 0; k < (i == s ? o : steps->steps[i].n_options); k++) {
+            const cot_option *other = &steps->steps[i].options[k];
+            if (!strcmp(other->key, mine->key) || (i == s && !strcmp(other->id, mine->id))) return other;
+        }
+    return NULL;
+}
+
+static void check_step(xml_file *f, const cot_steps *steps, size_t s, const xml_node *node)
+{
+    const cot_step *step = &steps->steps[s];
+    for (size_t i = 0; i < s; i++)
+        if (!strcmp(steps->steps[i].id, step->id) || !strcmp(steps->steps[i].code.value, step->code.value))
+            problem_add(&f->problems, xml_line(f, node, "id"),
+                        "step \"%s\" has the id or the code of an earlier step. Give it its own", step->id);
+    size_t o = 0;
+    for (const xml_node *a = xml_child(node, "answer"); a; a = xml_sibling(a, "answer"), o++)
+        if (twin_of(steps, s, o))
+            problem_add(&f->problems, xml_line(f, a, "key"),
+                        "answer \"%s\" has the id or the key %s of an earlier answer. Give it its own",
+                        step->options[o].id, step->options[o].key);
+}
+
+static cot_status read_steps(xml_file *f, cot_steps *steps, cot_error *err)
+{
+    cot_status status = COT_OK;
+    const xml_node *root = xml_root(f), *scheme = xml_child(root, "scheme");
+    xml_text(f, steps->id, sizeof steps->id, root, "steps", "id");
+    xml_text(f, steps->version, sizeof steps->version, root, "steps", "version");
+    xml_text(f, steps->language, sizeof steps->language, root, "steps", "language");
+    xml_text(f, steps->scheme.value, sizeof steps->scheme.value, scheme, "scheme", "designator");
+    xml_text(f, steps->scheme.meaning, sizeof steps->scheme.meaning, scheme, "scheme", "name");
+    xml_text(f, steps->organization, sizeof steps->organization, scheme, "scheme", "organization");
+    cot_sha256_of(steps->sha256, f->bytes.data, f->bytes.size);
+    const size_t n = xml_count(root, "step");
+    steps->steps = calloc(n ? n : 1, sizeof *steps->steps);
+    if (!steps->steps) return cot_fail(err, COT_E_MEMORY, "step schema: no memory for %zu steps", n);
+    for (const xml_node *s = xml_child(root, "step"); s; s = xml_sibling(s, "step")) {
+        COT_TRY(read_step(f, &steps->steps[steps->n_steps++], s, steps, err));
+        check_step(f, steps, steps->n_steps - 1, s);
+    }
+done:
+    return status;
+}
+
+cot_status cot_steps_load(cot_steps **out, const char *path, cot_error *err)
+{
+    cot_status status = COT_OK;
+    xml_file f;
+    *out = NULL;
+    cot_steps *steps = calloc(1, sizeof *steps);
+    COT_TRY(xml_file_init(&f, path, (cot_blob){cot_steps_xml, cot_steps_xml_size}, "steps.xml",
+                          (cot_blob){cot_steps_xsd, cot_steps_xsd_size}, err));
+    if (!steps) {
+        status = cot_fail(err, COT_E_MEMORY, "step schema: no memory");
+        goto done;
+    }
+    if (!f.problems.n) COT_TRY(read_steps(&f, steps, err));
+    COT_TRY(problems_fail(&f.problems, err));
+    *out = steps;
+    steps = NULL;
+done:
+    xml_file_fini(&f);
+    cot_steps_destroy(steps);
+    return status;
+}
+
+void cot_steps_destroy(cot_steps *steps)
+{
+    if (!steps) return;
+    for (size_t s = 0; steps->steps && s < steps->n_steps; s++) free(steps->steps[s].options);
+    free(steps->steps);
+    free(steps);
+}
