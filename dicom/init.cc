@@ -1,0 +1,96 @@
+/* Once per process: codecs and log. DCMTK's messages may quote data sets, so a line of ours says which module complained
+ * and where in its source; the message itself is kept only for the network module, without its quoted parts. No
+ * configuration file or environment variable decides about logging. A file full of faults cannot flood the log: at most
+ * LINES_PER_WINDOW lines a minute. Threads: any. SPDX-License-Identifier: Apache-2.0 */
+#include "dcmtk/config/osconfig.h"
+#include "dcmtk/dcmdata/dcrledrg.h"
+#include "dcmtk/dcmjpeg/djdecode.h"
+#include "dcmtk/dcmjpls/djdecode.h"
+#include "dcmtk/dcmnet/dul.h"
+#include "dcmtk/oflog/oflog.h"
+#include "dcmtk/oflog/spi/logevent.h"
+#include "dicom/dicom.h"
+#include <cstring>
+#include <ctime>
+#include <mutex>
+#include <string>
+
+namespace
+{
+namespace log4cplus = dcmtk::log4cplus;
+
+/* 'quoted' and "quoted" parts are what DCMTK copies from peers and files. */
+std::string without_quotes(const char *message)
+{
+    std::string out;
+    char open = 0;
+    for (const char *p = message; *p && out.size() < 200; p++) {
+        if (open) {
+            if (*p == open) open = 0;
+        } else if (*p == '\'' || *p == '"') {
+            open = *p;
+            out += "...";
+        } else
+            out += *p;
+    }
+    return out;
+}
+
+class log_appender : public log4cplus::Appender
+{
+  public:
+    ~log_appender() override { destructorImpl(); }
+    void close() override {}
+
+  protected:
+    void append(const log4cplus::spi::InternalLoggingEvent &event) override
+    {
+        if (!line_allowed()) return;
+        const char *module = event.getLoggerName().c_str(), *file = event.getFile().c_str();
+        const char *slash = std::strrchr(file, '/');
+        const cot_level level = event.getLogLevel() >= log4cplus::ERROR_LOG_LEVEL ? COT_WARN : COT_DEBUG;
+        const bool network = std::strstr(module, "dcmnet") != nullptr;
+        const std::string text = network ? without_quotes(event.getMessage().c_str()) : std::string();
+        cot_log(level, "dcmtk", nullptr, "module=%s at=%s:%d%s%s%s", module, slash ? slash + 1 : file, event.getLine(),
+                network ? " text=\"" : "", text.c_str(), network ? "\"" : "");
+    }
+
+  private:
+    enum { LINES_PER_WINDOW = 30, WINDOW_S = 60 };
+    std::time_t window = 0;
+    int lines = 0;
+
+    bool line_allowed() /* the base class holds its lock around append */
+    {
+        const std::time_t now = std::time(nullptr);
+        if (now - window >= WINDOW_S) {
+            window = now;
+            lines = 0;
+        }
+        return ++lines <= LINES_PER_WINDOW;
+    }
+};
+
+void initialise()
+{
+    OFLog::configure(OFLogger::WARN_LOG_LEVEL);
+    log4cplus::Logger root = log4cplus::Logger::getRoot();
+    root.removeAllAppenders();
+    root.addAppender(log4cplus::SharedAppenderPtr(new log_appender));
+    root.setLogLevel(OFLogger::WARN_LOG_LEVEL);
+    DJDecoderRegistration::registerCodecs();
+    DJLSDecoderRegistration::registerCodecs();
+    DcmRLEDecoderRegistration::registerCodecs();
+    dcmDisableGethostbyaddr.set(OFTrue); /* no reverse name service in the way of an association */
+}
+} // namespace
+
+extern "C" void cot_dicom_init(void)
+{
+    static std::once_flag once;
+    try {
+        std::call_once(once, initialise);
+    } catch (...) {
+        cot_log(COT_ERROR_LEVEL, "dicom.init", nullptr, "text=\"DCMTK could not be initialised: out of memory?\"");
+    }
+}
