@@ -97,6 +97,7 @@ typedef struct cot_dicom_facts { /* what gates and reports need; strings UTF-8, 
     size_t rows, cols, frames, samples, bits_allocated, bits_stored;
     bool is_signed;
     double spacing_row, spacing_col; /* mm, 0 when absent (Imager Pixel Spacing, else Pixel Spacing) */
+    char rendering[161]; /* how stored values became grey (window, VOI LUT, range); by cot_dicom_image_create only */
 } cot_dicom_facts;
 typedef struct cot_dicom_image cot_dicom_image;
 /* Decodes frame 0 of a guarded file: modality LUT/rescale, VOI LUT or window, presentation shape, MONOCHROME1 inverted,
@@ -107,8 +108,8 @@ const float *cot_dicom_image_pixels(const cot_dicom_image *image, size_t *rows, 
 const cot_dicom_facts *cot_dicom_image_facts(const cot_dicom_image *image);                    /* borrowed */
 /* Only the facts, no decoding. */
 cot_status cot_dicom_facts_read(cot_dicom_facts *out, const char *path, cot_error *err);
-/* Gates on the facts alone (before decoding) and on the pixels. COT_OK: go on. COT_E_REFUSED: `id` is the
- * machine-readable reason ("body-part", "not-frontal", "modality", "too-small", "multi-frame", "empty", "constant"). */
+/* Gates on the facts alone (before decoding) and on the pixels. COT_OK: go on. COT_E_REFUSED: `id` is the machine-readable
+ * reason ("body-part", "not-frontal", "rotated", "modality", "too-small", "multi-frame", "empty", "constant"). */
 cot_status cot_gate_facts(const cot_dicom_facts *facts, char id[33], cot_error *err);
 cot_status cot_gate_pixels(const float *grey, size_t rows, size_t cols, char id[33], cot_error *err);
 
