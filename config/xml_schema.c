@@ -108,7 +108,7 @@ static void say_unknown_attribute(xml_file *f, const xmlNode *e, const char *att
     const char *element = (const char *)e->name;
     list_allowed(f, element, "attribute", attribute, allowed, sizeof allowed, nearest, sizeof nearest);
     problem_add(&f->problems, xml_line(f, e, attribute), "<%s> has no attribute \"%.40s\". %s%s%s%s%s", element,
-                attribute, nearest[0] ? "Did you mean " : "Remove it", nearest, nearest[0] ? "?" : "",
+                attribute, nearest[0] ? "Did you mean " : "Remove it", nearest, nearest[0] ? "?" : ".",
                 allowed[0] ? " Allowed: " : "", allowed);
 }
 
