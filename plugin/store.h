@@ -29,7 +29,9 @@ typedef struct cot_job {
     char sop_class[65], sop_instance[65], study[65], series[65], dataset_sha256[65];
     char calling[17], host[64];
     int64_t received_us;       /* UTC microseconds */
+    int64_t changed_us;        /* last transition */
     unsigned attempts;         /* claims so far */
+    char owner[65];            /* who is reading it, or "" */
     char predecessor[COT_JOB_ID]; /* earlier job of the same SOP instance with other bytes, or "" */
     char predecessor_report[1024]; /* its report file, or "" */
     char reason[513];          /* failed / refused: why */
@@ -44,6 +46,8 @@ typedef struct cot_delivery {
     char report[1024], fallback[1024]; /* files to send; fallback "" = none */
     unsigned attempts;
     int64_t next_us, first_us; /* not before; when it was made */
+    int64_t changed_us;        /* last transition */
+    char owner[65];            /* who is sending it, or "" */
     unsigned dimse;
     char text[257];            /* last outcome */
 } cot_delivery;
@@ -63,9 +67,12 @@ cot_status cot_store_place(cot_store *store, size_t watermark_mib, char *path, s
 cot_status cot_store_receive(cot_store *store, const cot_received *object, char job[COT_JOB_ID], bool *duplicate, cot_error *err);
 
 /* ---- worker ---- */
-/* Claims up to `max` received jobs whose study has been silent for settle_s and whose predecessor is not in work. */
+/* Claims up to `max` received jobs whose study has been silent for settle_s and whose predecessor is not in work, oldest
+ * first. *n = 0: nothing to do. A job whose worker died before comes alone (max or not). */
 cot_status cot_store_claim(cot_store *store, const char *owner, double settle_s, cot_job *jobs, size_t max, size_t *n, cot_error *err);
-/* Everything `owner` (NULL: anyone) had claimed goes back (reading -> received, sending -> waiting). At start, or when a role died. */
+/* Everything `owner` (NULL: anyone) had claimed goes back (reading -> received, sending -> waiting). NULL: at start of the
+ * node. With an owner: from another process, when that role died (a death is counted; a job's third makes it failed, a
+ * delivery's third dead); from the owner's own process, to park at shutdown (nothing is counted). n may be NULL. */
 cot_status cot_store_release(cot_store *store, const char *owner, size_t *n, cot_error *err);
 typedef struct cot_store_report {
     const char *report, *fallback;     /* durable files already in place (reports/), fallback NULL = none */
@@ -90,9 +97,10 @@ cot_status cot_store_dead(cot_store *store, int64_t delivery, unsigned dimse, co
 typedef struct cot_store_counts { size_t job[COT_JOB_STATES], delivery[COT_DELIVERY_STATES]; } cot_store_counts;
 cot_status cot_store_count(cot_store *store, cot_store_counts *out, cot_error *err);
 cot_status cot_store_job(cot_store *store, const char *id_or_prefix, cot_job *out, char **chain_json, cot_error *err); /* caller frees json */
-typedef bool (*cot_job_visitor)(void *ctx, const cot_job *job, const cot_delivery *deliveries, size_t n); /* false stops */
+typedef bool (*cot_job_visitor)(void *ctx, const cot_job *job, const cot_delivery *deliveries, size_t n); /* false stops; must not use the store */
 cot_status cot_store_each(cot_store *store, const char *state_or_null, cot_job_visitor visit, void *ctx, cot_error *err);
-/* id NULL with all: every failed job / dead delivery. *n = how many moved. */
+/* id (or a unique beginning) of a job: it and its deliveries, as far as the drawing allows; COT_E_REFUSED when nothing can move.
+ * NULL: every failed job and dead delivery. *n = how many moved. */
 cot_status cot_store_retry(cot_store *store, const char *id_or_null, size_t *n, cot_error *err);
 cot_status cot_store_drop(cot_store *store, const char *id_or_null, size_t *n, cot_error *err);
 /* Removes image files of jobs whose deliveries are all ended for keep_days, and orphans in incoming/ and reports/ (only under the lock). */
