@@ -24,7 +24,10 @@ typedef struct cot_import_options {
     const char *out;      /* package folder to make (must not exist) */
     const char *name, *version; /* NULL: from the source */
     const char *training; /* sentence(s) on how it was trained; NULL: made from summary.json */
-    bool keep_extra;      /* keep tensors that are not of the architecture (e.g. findings.) out: named in model.json as ignored */
+    bool keep_extra;      /* copy tensors of other heads (e.g. findings.) along; left out otherwise. Either way model.json
+                             names them as ignored. What is under cnn. or student. and does not fit is refused. */
+    const char *notice;      /* NULL: "notice" of summary.json, else a general demonstration notice */
+    const char *attribution; /* origin and terms of the training data; NULL: "attribution" of summary.json, else "not stated" */
 } cot_import_options;
 cot_status cot_package_import(const cot_import_options *options, const cot_steps *steps, cot_error *err);
 

@@ -1,0 +1,36 @@
+/* What a resnet18-student consists of: the one list of convolutions and the one table {name, shape} from which
+ * checking, loading, printing and importing follow. Names are those of the published state dicts: torchvision's
+ * ResNet-18 under "cnn.", the paper's student under "student.". Plain data; any thread.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef COT_ENGINE_ARCHITECTURE_H
+#define COT_ENGINE_ARCHITECTURE_H
+#include "config/base.h"
+
+#define ARCHITECTURE_KIND "resnet18-student"
+#define STUDENT_PROJECTION "student.img_proj"
+#define STUDENT_HEADS "student.step_heads"
+
+typedef struct architecture {
+    size_t width;    /* channels of the first stage; later ones double it */
+    size_t dim;      /* of the student's feature */
+    size_t n_steps;
+    size_t *classes; /* [n_steps] */
+} architecture;
+
+/* conv1; then per stage two blocks of two 3x3 convolutions, the first block of stages 2-4 with a 1x1 downsample. */
+enum { STEM_CHANNELS = 3 }; /* of the stored stem weight; see convnorm.c */
+enum { RESNET18_STAGES = 4, RESNET18_BLOCKS = 2 * RESNET18_STAGES, RESNET18_CONVS = 1 + 2 * RESNET18_BLOCKS + 3 };
+typedef struct conv_spec {
+    char conv[48], norm[48]; /* tensor name prefixes: "cnn.layer1.0.conv1", "cnn.layer1.0.bn1" */
+    size_t in_c, out_c, kernel, stride, pad;
+} conv_spec;
+void resnet18_convs(conv_spec out[RESNET18_CONVS], size_t width); /* in state-dict order */
+size_t resnet18_features(size_t width);                           /* of the pooled output */
+
+typedef struct tensor_spec {
+    char name[64];
+    size_t rank, shape[4];
+} tensor_spec;
+/* Every tensor of the architecture, in state-dict order. Caller frees *out. */
+cot_status architecture_tensors(tensor_spec **out, size_t *n, const architecture *arch, cot_error *err);
+#endif

@@ -1,0 +1,224 @@
+/* Reading model.json (card.h). Sizes of steps come from the schema that the program runs with; a package for another
+ * schema is refused here, before any weight is looked at.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "engine/card.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- members ---- */
+cot_status json_text(char *to, size_t size, const cJSON *object, const char *key, const char *where, cot_error *err)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+    if (!cJSON_IsString(item) || !item->valuestring[0])
+        return cot_fail(err, COT_E_MODEL,
+                        "%s: \"%s\" must be a text: add it, or make the package again with `stepcot model "
+                        "import`",
+                        where, key);
+    if (strlen(item->valuestring) >= size)
+        return cot_fail(err, COT_E_MODEL, "%s: \"%s\" is longer than %zu bytes: shorten it", where, key, size - 1);
+    memcpy(to, item->valuestring, strlen(item->valuestring) + 1);
+    return COT_OK;
+}
+
+cot_status json_number(double *to, const cJSON *object, const char *key, double low, double high, const char *where,
+                       cot_error *err)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+    if (!cJSON_IsNumber(item) || !(item->valuedouble >= low && item->valuedouble <= high))
+        return cot_fail(err, COT_E_MODEL, "%s: \"%s\" must be a number from %g to %g", where, key, low, high);
+    *to = item->valuedouble;
+    return COT_OK;
+}
+
+cot_status json_size(size_t *to, const cJSON *object, const char *key, size_t low, size_t high, const char *where,
+                     cot_error *err)
+{
+    double number;
+    const cot_status status = json_number(&number, object, key, (double)low, (double)high, where, err);
+    if (status != COT_OK) return status;
+    if (number != (double)(size_t)number)
+        return cot_fail(err, COT_E_MODEL, "%s: \"%s\" must be a whole number", where, key);
+    *to = (size_t)number;
+    return COT_OK;
+}
+
+cot_status json_object(cJSON **out, const char *text, const char *where, cot_error *err)
+{
+    *out = cJSON_ParseWithOpts(text, NULL, true);
+    if (!cJSON_IsObject(*out)) {
+        const char *at = cJSON_GetErrorPtr(); /* may point anywhere when another thread parses: used as a hint only */
+        const bool inside = at >= text && at <= text + strlen(text);
+        cJSON_Delete(*out);
+        *out = NULL;
+        return cot_fail(err, COT_E_MODEL, "%s: not a JSON object (byte %zu): mend it or make the package again", where,
+                        inside ? (size_t)(at - text) : 0);
+    }
+    return COT_OK;
+}
+
+static cot_status member(const cJSON **to, const cJSON *object, const char *key, const char *where, cot_error *err)
+{
+    *to = cJSON_GetObjectItemCaseSensitive(object, key);
+    if (!cJSON_IsObject(*to)) return cot_fail(err, COT_E_MODEL, "%s: \"%s\" must be an object", where, key);
+    return COT_OK;
+}
+
+static cot_status expect(const cJSON *object, const char *key, const char *want, const char *where, cot_error *err)
+{
+    char text[129];
+    cot_status status;
+    COT_TRY(json_text(text, sizeof text, object, key, where, err));
+    if (strcmp(text, want))
+        status = cot_fail(err, COT_E_MODEL, "%s: \"%s\" is \"%s\", this program reads \"%s\"", where, key, text, want);
+done:
+    return status;
+}
+
+/* ---- parts ---- */
+static cot_status read_classes(architecture *arch, const cJSON *list, const char *where, const cot_steps *steps,
+                               cot_error *err)
+{
+    if (!cJSON_IsArray(list) || (size_t)cJSON_GetArraySize(list) != steps->n_steps)
+        return cot_fail(err, COT_E_MODEL,
+                        "%s: \"step_classes\" lists %d steps, the step schema %s has %zu: use the schema the "
+                        "model was made for, or another model",
+                        where, cJSON_GetArraySize(list), steps->id, steps->n_steps);
+    arch->classes = calloc(steps->n_steps + 1, sizeof *arch->classes);
+    if (!arch->classes) return cot_fail(err, COT_E_MEMORY, "%s: no memory", where);
+    arch->n_steps = steps->n_steps;
+    const cJSON *item = list->child;
+    for (size_t s = 0; s < steps->n_steps; s++, item = item->next) {
+        arch->classes[s] = steps->steps[s].n_options;
+        if (!cJSON_IsNumber(item) || item->valuedouble != (double)arch->classes[s])
+            return cot_fail(err, COT_E_MODEL,
+                            "%s: \"step_classes\" gives step \"%s\" %g answers, the step schema %s gives it "
+                            "%zu: use the schema the model was made for, or another model",
+                            where, steps->steps[s].id, cJSON_IsNumber(item) ? item->valuedouble : 0.0, steps->id,
+                            arch->classes[s]);
+    }
+    return COT_OK;
+}
+
+static cot_status read_architecture(model_card *card, const char *where, const cot_steps *steps, cot_error *err)
+{
+    const cJSON *part = NULL;
+    cot_status status;
+    COT_TRY(member(&part, card->json, "architecture", where, err));
+    COT_TRY(expect(part, "kind", ARCHITECTURE_KIND, where, err));
+    COT_TRY(json_size(&card->arch.width, part, "width", 1, CARD_WIDTH_MAX, where, err));
+    COT_TRY(json_size(&card->arch.dim, part, "dim", 1, CARD_DIM_MAX, where, err));
+    COT_TRY(read_classes(&card->arch, cJSON_GetObjectItemCaseSensitive(part, "step_classes"), where, steps, err));
+done:
+    return status;
+}
+
+static cot_status read_preprocessing(model_card *card, const char *where, cot_error *err)
+{
+    const cJSON *part = NULL;
+    cot_status status;
+    char filter[17];
+    size_t channels;
+    double mean, std;
+    COT_TRY(member(&part, card->json, "preprocessing", where, err));
+    COT_TRY(json_size(&card->size, part, "size", CARD_SIZE_MIN, CARD_SIZE_MAX, where, err));
+    COT_TRY(json_text(filter, sizeof filter, part, "filter", where, err));
+    COT_TRY(expect(part, "fit", "stretch", where, err));
+    COT_TRY(json_size(&channels, part, "channels", 1, 1, where, err));
+    COT_TRY(json_number(&mean, part, "mean", -1e6, 1e6, where, err));
+    COT_TRY(json_number(&std, part, "std", 1e-6, 1e6, where, err));
+    if (strcmp(filter, "bicubic") && strcmp(filter, "bilinear")) {
+        status =
+            cot_fail(err, COT_E_MODEL, "%s: \"filter\" is \"%s\", must be \"bicubic\" or \"bilinear\"", where, filter);
+        goto done;
+    }
+    card->filter = filter[2] == 'c' ? COT_FILTER_BICUBIC : COT_FILTER_BILINEAR;
+    card->mean = (float)mean;
+    card->std = (float)std;
+done:
+    return status;
+}
+
+static cot_status mark_supervised(model_card *card, const cJSON *id, const char *where, const cot_steps *steps,
+                                  cot_error *err)
+{
+    for (size_t s = 0; cJSON_IsString(id) && s < steps->n_steps; s++)
+        if (!strcmp(id->valuestring, steps->steps[s].id)) {
+            card->supervised[s] = true;
+            return COT_OK;
+        }
+    return cot_fail(err, COT_E_MODEL, "%s: \"supervised\" names step \"%.64s\", which the step schema %s does not have",
+                    where, cJSON_IsString(id) ? id->valuestring : "(not a text)", steps->id);
+}
+
+static cot_status read_steps(model_card *card, const char *where, const cot_steps *steps, cot_error *err)
+{
+    const cJSON *part = NULL;
+    cot_status status;
+    COT_TRY(member(&part, card->json, "steps", where, err));
+    COT_TRY(json_text(card->schema_id, sizeof card->schema_id, part, "schema", where, err));
+    if (strcmp(card->schema_id, steps->id)) {
+        status = cot_fail(err, COT_E_MODEL,
+                          "%s: the model answers the step schema \"%s\", the program runs with \"%s\": use that "
+                          "schema, or another model",
+                          where, card->schema_id, steps->id);
+        goto done;
+    }
+    card->supervised = calloc(steps->n_steps + 1, sizeof *card->supervised);
+    if (!card->supervised) {
+        status = cot_fail(err, COT_E_MEMORY, "%s: no memory", where);
+        goto done;
+    }
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(part, "supervised"), *id;
+    if (!cJSON_IsArray(list)) {
+        status = cot_fail(err, COT_E_MODEL, "%s: \"supervised\" must list the ids of the trained steps", where);
+        goto done;
+    }
+    cJSON_ArrayForEach(id, list) COT_TRY(mark_supervised(card, id, where, steps, err));
+done:
+    return status;
+}
+
+static cot_status read_identity(model_card *card, const char *where, cot_error *err)
+{
+    const cJSON *weights = NULL;
+    cot_status status;
+    COT_TRY(expect(card->json, "schema", CARD_SCHEMA, where, err));
+    COT_TRY(json_text(card->name, sizeof card->name, card->json, "name", where, err));
+    COT_TRY(json_text(card->version, sizeof card->version, card->json, "version", where, err));
+    COT_TRY(json_text(card->role, sizeof card->role, card->json, "role", where, err));
+    COT_TRY(json_text(card->notice, sizeof card->notice, card->json, "notice", where, err));
+    COT_TRY(json_text(card->training, sizeof card->training, card->json, "training", where, err));
+    COT_TRY(json_text(card->attribution, sizeof card->attribution, card->json, "data_attribution", where, err));
+    COT_TRY(member(&weights, card->json, "weights", where, err));
+    COT_TRY(json_text(card->weights_sha256, sizeof card->weights_sha256, weights, "sha256", where, err));
+done:
+    return status;
+}
+
+cot_status card_parse(model_card **out, const char *text, const char *where, const cot_steps *steps, cot_error *err)
+{
+    cot_status status;
+    *out = NULL;
+    model_card *card = calloc(1, sizeof *card);
+    if (!card) return cot_fail(err, COT_E_MEMORY, "%s: no memory", where);
+    COT_TRY(json_object(&card->json, text, where, err));
+    COT_TRY(read_identity(card, where, err));
+    COT_TRY(read_steps(card, where, steps, err)); /* before the sizes: another schema explains other sizes */
+    COT_TRY(read_architecture(card, where, steps, err));
+    COT_TRY(read_preprocessing(card, where, err));
+    *out = card;
+    card = NULL;
+done:
+    card_destroy(card);
+    return status;
+}
+
+void card_destroy(model_card *card)
+{
+    if (!card) return;
+    cJSON_Delete(card->json);
+    free(card->arch.classes);
+    free(card->supervised);
+    free(card);
+}
