@@ -1,0 +1,215 @@
+/* The entry: from an image's header and a chain of answers to a report on disk. Identity first: SOP and Series Instance UID
+ * derive from what was read, by which model and under which schema, so that the same reading is the same object however
+ * often it is made; a changed image, model, schema or kind of report gives another.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "dicom/report_internal.h"
+#include "dicom/translate.h"
+
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+
+void report_fail(cot_status status, const std::string &text)
+{
+    throw report_failure{status, text};
+}
+
+void report_require(const OFCondition &condition, const char *what)
+{
+    if (condition.bad()) report_fail(COT_E_BUG, std::string(what) + ": " + condition.text());
+}
+
+size_t report_job::steps_available() const
+{
+    size_t n = 0;
+    for (size_t s = 0; !refused() && s < chain->n_steps; s++) n += chain->answers[s].available;
+    return n;
+}
+
+static std::string first_of(const char *a, const char *b)
+{
+    const std::string first = text_line(a ? a : "", LONG_STRING_CHARACTERS);
+    return first.empty() ? text_line(b ? b : "", LONG_STRING_CHARACTERS) : first;
+}
+
+std::string report_job::manufacturer() const
+{
+    return first_of(options->manufacturer, "Step-CoT node project");
+}
+
+std::string report_job::model_name() const
+{
+    return first_of(chain->reader.name, first_of(options->program_version, "stepcot").c_str());
+}
+
+std::string uid_of(const report_job &job, const std::string &name)
+{
+    char uid[65] = "";
+    cot_uid_derive(uid, job.root(), name.c_str());
+    if (!uid[0]) report_fail(COT_E_BUG, "report: no UID could be derived");
+    return uid;
+}
+
+/* ---- what the caller gives must agree with itself ---- */
+static void check_answer(const cot_answer &answer, const cot_step &step)
+{
+    const std::string where = std::string("report: step ") + step.id;
+    if (answer.n_options != step.n_options)
+        report_fail(COT_E_BUG, where + " has another number of options than the schema");
+    if (!answer.available) return;
+    if (!answer.probability || answer.answer >= answer.n_options)
+        report_fail(COT_E_BUG, where + " has no answer among its options");
+    for (size_t o = 0; o < answer.n_options; o++)
+        if (!(answer.probability[o] >= 0 && answer.probability[o] <= 1))
+            report_fail(COT_E_BUG, where + " has a probability outside 0..1");
+}
+
+static void check_arguments(const report_job &job)
+{
+    const cot_chain &chain = *job.chain;
+    if (std::strcmp(job.options->title.value, "126000") == 0)
+        report_fail(COT_E_CONFIG,
+                    "report title 126000 is that of measurement reports, which viewers do not show as text. "
+                    "Choose another, e.g. (18748-4, LN, \"Diagnostic Imaging Report\")");
+    if (chain.schema_sha256[0] && std::strcmp(chain.schema_sha256, job.steps->sha256) != 0)
+        report_fail(COT_E_BUG, "report: the chain was read under another step schema than the one given");
+    if (job.refused()) return;
+    if (!chain.answers || chain.n_steps != job.steps->n_steps || chain.n_steps == 0)
+        report_fail(COT_E_BUG, "report: the chain has another number of steps than the schema");
+    for (size_t s = 0; s < chain.n_steps; s++) check_answer(chain.answers[s], job.steps->steps[s]);
+}
+
+/* ---- identity ---- */
+/* The digit is the layout of the report: raise it when the same reading is to be said in another way. */
+static std::string reading_name(const report_job &job)
+{
+    std::string name = job.options->basic_text ? "reading-basic-1" : "reading-enhanced-1";
+    for (const std::string &part :
+         {job.source.sop_instance, job.dataset_sha256, std::string(job.chain->reader.package_sha256),
+          std::string(job.chain->reader.version), std::string(job.steps->sha256)})
+        name += "|" + part;
+    if (job.refused()) name += std::string("|") + job.chain->refusal_id;
+    return name;
+}
+
+static void set_identity(report_job &job)
+{
+    const auto put = [](char(&to)[65], const std::string &uid) { snprintf(to, sizeof to, "%s", uid.c_str()); };
+    put(job.made.sop_class, job.options->basic_text ? UID_BasicTextSRStorage : UID_EnhancedSRStorage);
+    put(job.made.sop_instance, uid_of(job, "report|" + reading_name(job)));
+    put(job.made.series, uid_of(job, "report-series|" + reading_name(job)));
+    put(job.made.study, job.source.study);
+    job.device_uid =
+        uid_of(job, "device|" + job.manufacturer() + "|" + (job.options->station ? job.options->station : ""));
+}
+
+/* Seconds east of Greenwich of the image's Timezone Offset From UTC (0008,0201), e.g. "+0530"; false when absent or odd. */
+static bool offset_read(report_source &source, long &seconds)
+{
+    OFString value;
+    source.head.findAndGetOFString(DCM_TimezoneOffsetFromUTC, value);
+    char sign = 0;
+    unsigned hours = 0, minutes = 0;
+    if (value.length() != 5 || sscanf(value.c_str(), "%c%2u%2u", &sign, &hours, &minutes) != 3) return false;
+    if ((sign != '+' && sign != '-') || hours > 14 || minutes > 59) return false;
+    seconds = (sign == '-' ? -1 : 1) * static_cast<long>(hours * 3600 + minutes * 60);
+    return true;
+}
+
+static void set_time(report_job &job, int64_t now_utc)
+{
+    long offset = 0;
+    std::tm tm = {};
+    const bool known = offset_read(job.source, offset);
+    const std::time_t at = static_cast<std::time_t>(now_utc + offset);
+    if (!(known ? gmtime_r(&at, &tm) : localtime_r(&at, &tm)) || tm.tm_year > 8099 || tm.tm_year < 0)
+        report_fail(COT_E_BUG, "report: the time given is not a time");
+    char text[16];
+    strftime(text, sizeof text, "%Y%m%d", &tm);
+    job.date = text;
+    strftime(text, sizeof text, "%H%M%S", &tm);
+    job.time = text;
+}
+
+static void read_predecessor(report_job &job)
+{
+    if (!job.options->predecessor || !job.options->predecessor[0]) return;
+    DcmFileFormat file;
+    const OFCondition condition = file.loadFile(job.options->predecessor);
+    if (condition.bad()) report_fail(COT_E_IO, std::string("earlier report: ") + condition.text());
+    DcmDataset &old = *file.getDataset();
+    const auto uid = [&](const DcmTagKey &key) {
+        OFString value;
+        if (old.findAndGetOFString(key, value).bad() || DcmUniqueIdentifier::checkStringValue(value, "1").bad() ||
+            value.empty())
+            report_fail(COT_E_INPUT, std::string("earlier report: no valid UID at ") + key.toString().c_str());
+        return std::string(value.c_str());
+    };
+    const std::string instance = uid(DCM_SOPInstanceUID);
+    if (instance == job.made.sop_instance) return; /* the same reading made again replaces nothing */
+    job.predecessor_instance = instance;
+    job.predecessor_class = uid(DCM_SOPClassUID);
+    job.predecessor_series = uid(DCM_SeriesInstanceUID);
+    job.predecessor_study = uid(DCM_StudyInstanceUID);
+}
+
+/* ---- the file ---- */
+static std::string part10_bytes(DcmFileFormat &file)
+{
+    const E_TransferSyntax syntax = EXS_LittleEndianExplicit;
+    report_require(file.chooseRepresentation(syntax, nullptr), "report: choose the transfer syntax");
+    report_require(file.validateMetaInfo(syntax, EWM_createNewMeta), "report: file meta information");
+    std::string bytes;
+    std::vector<char> buffer(64 * 1024);
+    DcmOutputBufferStream stream(buffer.data(), static_cast<offile_off_t>(buffer.size()));
+    file.transferInit();
+    OFCondition condition;
+    do {
+        condition = file.write(stream, syntax, EET_ExplicitLength, nullptr, EGL_recalcGL, EPD_withoutPadding);
+        void *piece = nullptr;
+        offile_off_t size = 0;
+        stream.flushBuffer(piece, size);
+        bytes.append(static_cast<const char *>(piece), static_cast<size_t>(size));
+    } while (condition == EC_StreamNotifyClient);
+    file.transferEnd();
+    report_require(condition, "report: write the data set");
+    return bytes;
+}
+
+static std::string report_bytes(const report_job &job)
+{
+    DSRDocument document(job.options->basic_text ? DSRTypes::DT_BasicTextSR : DSRTypes::DT_EnhancedSR);
+    report_require(document.createNewSeriesInStudy(job.source.study.c_str()), "report: new series in the study");
+    report_require(document.setSpecificCharacterSetType(DSRTypes::CS_UTF8), "report: character set");
+    report_tree tree = {document.getTree(), job.options->basic_text};
+    content_reading(tree, job);
+    header_before_write(document, job);
+    DcmFileFormat file;
+    report_require(document.write(*file.getDataset()), "report: make the data set");
+    header_after_write(*file.getDataset(), job);
+    return part10_bytes(file);
+}
+
+extern "C" cot_status cot_report_write(cot_report_made *made, const char *path, const char *source,
+                                       const char *dataset_sha256, const cot_chain *chain, const cot_steps *steps,
+                                       const cot_report_options *options, int64_t now_utc, cot_error *err)
+try {
+    report_job job;
+    job.chain = chain;
+    job.steps = steps;
+    job.options = options;
+    job.dataset_sha256 = dataset_sha256;
+    check_arguments(job);
+    source_read(job.source, source);
+    set_identity(job);
+    set_time(job, now_utc);
+    read_predecessor(job);
+    const std::string bytes = report_bytes(job);
+    const cot_status status = cot_file_write_durable(path, bytes.data(), bytes.size(), err);
+    if (status == COT_OK) *made = job.made;
+    return status;
+} catch (const report_failure &failure) {
+    return cot_fail(err, failure.status, "%s", failure.text.c_str());
+} catch (...) {
+    return fail_exception(err, "report");
+}

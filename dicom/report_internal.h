@@ -1,0 +1,97 @@
+/* Shared by the files of the report: the words every report uses, how a failure travels, and who does what.
+ * report.cc holds the entry, identity and file; report_source.cc reads the image's header; report_header.cc writes the modules
+ * around the tree; report_content.cc says what the reading report contains; report_tree.cc and report_text.cc make items.
+ * Inside the report C++ exceptions carry failures; cot_report_write turns them into a status.
+ * Threads: one report at a time per report_job.  SPDX-License-Identifier: Apache-2.0 */
+#ifndef COT_REPORT_INTERNAL_H
+#define COT_REPORT_INTERNAL_H
+#include "dicom/dicom.h"
+
+#include <dcmtk/config/osconfig.h>
+
+#include <dcmtk/dcmdata/dcostrmb.h>
+#include <dcmtk/dcmdata/dctk.h>
+#include <dcmtk/dcmsr/dsrdoc.h>
+#include <string>
+#include <vector>
+
+struct report_failure {
+    cot_status status;
+    std::string text;
+};
+[[noreturn]] void report_fail(cot_status status, const std::string &text);
+/* Throws unless DCMTK says good; `what` names what was being done. */
+void report_require(const OFCondition &condition, const char *what);
+
+/* ---- text: report_text.cc ---- */
+enum { TEXT_ITEM_CHARACTERS = 1024, LONG_STRING_CHARACTERS = 64, SHORT_STRING_CHARACTERS = 16 };
+/* Valid UTF-8 without control characters (a lone LF becomes CR LF), ends trimmed. */
+std::string text_clean(const std::string &bytes);
+/* One line of at most `characters`, without the value delimiter backslash: for SH and LO. */
+std::string text_line(const std::string &bytes, size_t characters);
+/* Pieces of at most `characters` each, cut at a space where there is one. */
+std::vector<std::string> text_split(const std::string &clean, size_t characters);
+std::string text_percent(double fraction); /* "92.1" */
+
+/* ---- what the image brings along: report_source.cc ---- */
+struct report_source {
+    DcmDataset head; /* patient, study and request attributes, UTF-8 */
+    std::string sop_class, sop_instance, series, study;
+    std::string modality, body_part, view_position, rows, columns, transfer_syntax;
+    bool guessed_character_set = false; /* the declared character set did not fit; read as Latin-1 */
+};
+void source_read(report_source &source, const char *path);
+/* Puts the Patient, Patient Study, Clinical Trial and General Study attributes into the report, as they are. */
+void source_copy_modules(const report_source &source, DcmItem &report);
+
+/* Text of a data set declared with Japanese character sets; false: not Japanese, or damaged (report_japanese.cc). */
+bool japanese_to_utf8(DcmItem &item);
+
+/* ---- the job ---- */
+struct report_job {
+    report_source source;
+    const cot_chain *chain;
+    const cot_steps *steps;
+    const cot_report_options *options;
+    std::string dataset_sha256;
+    std::string device_uid;
+    std::string predecessor_class, predecessor_instance, predecessor_series, predecessor_study; /* "" without one */
+    std::string date, time; /* of content, in the image's time zone if it tells, else this machine's */
+    cot_report_made made;
+    bool refused() const { return chain->state == COT_CHAIN_REFUSED; }
+    size_t steps_available() const;
+    bool complete() const { return !refused() && steps_available() == chain->n_steps; }
+    std::string manufacturer() const; /* never empty: some attributes must have a value */
+    std::string model_name() const;   /* of the model, or of this program when no model was asked */
+    const char *root() const { return options->uid_root ? options->uid_root : ""; }
+};
+std::string uid_of(const report_job &job, const std::string &name);
+
+/* ---- content items: report_tree.cc ---- */
+struct report_tree {
+    DSRDocumentTree &tree;
+    bool basic; /* Basic Text SR: numbers become text */
+};
+size_t tree_root(report_tree &t, const cot_code &title);
+/* Each adds one item as the last child of `parent`; tree_text as many as the text is long, none for an empty one. */
+size_t tree_container(report_tree &t, size_t parent, const cot_code &name);
+void tree_text(report_tree &t, size_t parent, const cot_code &name, const std::string &text);
+void tree_code(report_tree &t, size_t parent, const cot_code &name, const cot_code &value);
+void tree_percent(report_tree &t, size_t parent, const cot_code &name, double fraction);
+void tree_image(report_tree &t, size_t parent, const cot_code &name, const std::string &sop_class,
+                const std::string &sop_instance);
+enum report_context { CONTEXT_MODIFIER, CONTEXT_OBSERVER };
+void tree_context_code(report_tree &t, size_t root, report_context kind, const cot_code &name, const cot_code &value);
+void tree_context_text(report_tree &t, size_t root, const cot_code &name, const std::string &text);
+void tree_context_uid(report_tree &t, size_t root, const cot_code &name, const std::string &uid);
+
+/* ---- the reading report: report_content.cc ---- */
+void content_reading(report_tree &t, const report_job &job);
+
+/* ---- around the tree: report_header.cc ---- */
+void header_before_write(DSRDocument &document, const report_job &job); /* what DSRDocument knows */
+void header_after_write(DcmDataset &report, const report_job &job);     /* what it does not */
+
+/* Private concepts of the report's own structure; steps and answers bring their codes from the schema. */
+#define COT_REPORT_SCHEME "99STEPCOT"
+#endif

@@ -1,0 +1,208 @@
+/* The image's header as far as a report needs it: who the patient is, which study this belongs to, what was asked for.
+ * Only those attributes are taken, each with the value representation of the dictionary and of bounded length, converted to
+ * UTF-8 and then copied as they are, empty ones too. The file has passed guard.c; its pixels are never touched.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "dicom/report_internal.h"
+
+#include <cstdio>
+
+/* PS3.3 C.7.1.1 Patient, C.7.1.3 Clinical Trial Subject, C.7.2.1 General Study, C.7.2.2 Patient Study,
+ * C.7.2.3 Clinical Trial Study, and of C.12.1 SOP Common what qualifies those (time zone, shifted dates). */
+static const DcmTagKey module_tags[] = {
+    DCM_PatientName,
+    DCM_PatientID,
+    DCM_IssuerOfPatientID,
+    DCM_IssuerOfPatientIDQualifiersSequence,
+    DCM_TypeOfPatientID,
+    DCM_PatientBirthDate,
+    DCM_PatientBirthTime,
+    DCM_PatientSex,
+    DCM_OtherPatientNames,
+    DCM_OtherPatientIDsSequence,
+    DCM_ReferencedPatientSequence,
+    DCM_SourcePatientGroupIdentificationSequence,
+    DCM_GroupOfPatientsIdentificationSequence,
+    DCM_EthnicGroup,
+    DCM_PatientComments,
+    DCM_PatientSpeciesDescription,
+    DCM_PatientSpeciesCodeSequence,
+    DCM_PatientBreedDescription,
+    DCM_PatientBreedCodeSequence,
+    DCM_BreedRegistrationSequence,
+    DCM_ResponsiblePerson,
+    DCM_ResponsiblePersonRole,
+    DCM_ResponsibleOrganization,
+    DCM_PatientIdentityRemoved,
+    DCM_DeidentificationMethod,
+    DCM_DeidentificationMethodCodeSequence,
+    DCM_ClinicalTrialSponsorName,
+    DCM_ClinicalTrialProtocolID,
+    DCM_ClinicalTrialProtocolName,
+    DCM_ClinicalTrialSiteID,
+    DCM_ClinicalTrialSiteName,
+    DCM_ClinicalTrialSubjectID,
+    DCM_ClinicalTrialSubjectReadingID,
+    DCM_ClinicalTrialProtocolEthicsCommitteeName,
+    DCM_ClinicalTrialProtocolEthicsCommitteeApprovalNumber,
+    DCM_StudyDate,
+    DCM_StudyTime,
+    DCM_ReferringPhysicianName,
+    DCM_ReferringPhysicianIdentificationSequence,
+    DCM_ConsultingPhysicianName,
+    DCM_ConsultingPhysicianIdentificationSequence,
+    DCM_StudyID,
+    DCM_AccessionNumber,
+    DCM_IssuerOfAccessionNumberSequence,
+    DCM_StudyDescription,
+    DCM_PhysiciansOfRecord,
+    DCM_PhysiciansOfRecordIdentificationSequence,
+    DCM_NameOfPhysiciansReadingStudy,
+    DCM_PhysiciansReadingStudyIdentificationSequence,
+    DCM_RequestingServiceCodeSequence,
+    DCM_ReferencedStudySequence,
+    DCM_ProcedureCodeSequence,
+    DCM_ReasonForPerformedProcedureCodeSequence,
+    DCM_AdmittingDiagnosesDescription,
+    DCM_AdmittingDiagnosesCodeSequence,
+    DCM_PatientAge,
+    DCM_PatientSize,
+    DCM_PatientSizeCodeSequence,
+    DCM_PatientWeight,
+    DCM_PatientBodyMassIndex,
+    DCM_MeasuredAPDimension,
+    DCM_MeasuredLateralDimension,
+    DCM_MedicalAlerts,
+    DCM_Allergies,
+    DCM_SmokingStatus,
+    DCM_PregnancyStatus,
+    DCM_LastMenstrualDate,
+    DCM_PatientState,
+    DCM_Occupation,
+    DCM_AdditionalPatientHistory,
+    DCM_AdmissionID,
+    DCM_IssuerOfAdmissionIDSequence,
+    DCM_ReasonForVisit,
+    DCM_ReasonForVisitCodeSequence,
+    DCM_ServiceEpisodeID,
+    DCM_IssuerOfServiceEpisodeIDSequence,
+    DCM_ServiceEpisodeDescription,
+    DCM_PatientSexNeutered,
+    DCM_ClinicalTrialTimePointID,
+    DCM_ClinicalTrialTimePointDescription,
+    DCM_ConsentForClinicalTrialUseSequence,
+    DCM_TimezoneOffsetFromUTC,
+    DCM_LongitudinalTemporalInformationModified,
+};
+/* Needed to write the report, but not copied to its top level. */
+static const DcmTagKey working_tags[] = {
+    DCM_StudyInstanceUID,
+    DCM_RequestAttributesSequence,
+    DCM_PlacerOrderNumberImagingServiceRequest,
+    DCM_FillerOrderNumberImagingServiceRequest,
+};
+/* A report without these would belong to nobody: a damaged one is refused, other damaged attributes are left out. */
+static const DcmTagKey identity_tags[] = {
+    DCM_PatientName, DCM_PatientID, DCM_IssuerOfPatientID, DCM_PatientBirthDate, DCM_PatientSex, DCM_AccessionNumber,
+};
+enum : Uint32 { ATTRIBUTE_BYTES = 64 * 1024 };
+
+static bool is_identity(const DcmTagKey &key)
+{
+    for (const DcmTagKey &identity : identity_tags)
+        if (identity == key) return true;
+    return false;
+}
+
+static std::string tag_text(const DcmTagKey &key)
+{
+    DcmTag tag(key);
+    return std::string(tag.getTagName()) + " " + key.toString().c_str();
+}
+
+static void copy_attribute(DcmItem &to, DcmItem &from, const DcmTagKey &key)
+{
+    DcmElement *element = nullptr;
+    if (from.findAndGetElement(key, element).bad() || !element) return;
+    const bool same_kind = DcmVR(element->getVR()).getEVR() == DcmTag(key).getEVR();
+    if (!same_kind || element->getLength(EXS_LittleEndianExplicit) > ATTRIBUTE_BYTES) {
+        if (!is_identity(key)) return;
+        report_fail(COT_E_INPUT, "image header: " + tag_text(key) +
+                                     (same_kind ? " is far too long" : " has a wrong value representation") +
+                                     ". Correct it at the sender");
+    }
+    report_require(from.findAndInsertCopyOfElement(key, &to), "image header: copy an attribute");
+}
+
+/* Declared character set first. Devices that lie about it exist; Latin-1 then loses no byte, and the report says so. */
+static void convert_text(report_source &source, const DcmDataset &original)
+{
+    if (source.head.convertToUTF8().good()) return;
+    source.head = original;
+    if (japanese_to_utf8(source.head)) return;
+    source.head = original;
+    report_require(source.head.putAndInsertString(DCM_SpecificCharacterSet, "ISO_IR 100"),
+                   "image header: character set");
+    const OFCondition condition = source.head.convertToUTF8();
+    if (condition.bad())
+        report_fail(COT_E_INPUT,
+                    std::string("image header: its text cannot be converted to UTF-8 (") + condition.text() + ")");
+    source.guessed_character_set = true;
+}
+
+static std::string uid_read(DcmItem &item, const DcmTagKey &key)
+{
+    OFString value;
+    item.findAndGetOFString(key, value);
+    if (value.empty())
+        report_fail(COT_E_INPUT,
+                    "image header: " + tag_text(key) + " is missing or empty, so no report can refer to it");
+    if (DcmUniqueIdentifier::checkStringValue(value, "1").bad())
+        report_fail(COT_E_INPUT, "image header: " + tag_text(key) + " is not a valid UID");
+    return value.c_str();
+}
+
+static std::string line_read(DcmItem &item, const DcmTagKey &key)
+{
+    OFString value;
+    item.findAndGetOFString(key, value);
+    return text_line(value.c_str(), SHORT_STRING_CHARACTERS);
+}
+
+static std::string count_read(DcmItem &item, const DcmTagKey &key)
+{
+    Uint16 value = 0;
+    return item.findAndGetUint16(key, value).good() ? std::to_string(value) : "";
+}
+
+void source_read(report_source &source, const char *path)
+{
+    DcmFileFormat file;
+    const OFCondition condition =
+        file.loadFileUntilTag(path, EXS_Unknown, EGL_noChange, DCM_MaxReadLength, ERM_autoDetect, DCM_PixelData);
+    if (condition.bad()) report_fail(COT_E_INPUT, std::string("image header: ") + condition.text());
+    DcmDataset &image = *file.getDataset();
+    source.sop_class = uid_read(image, DCM_SOPClassUID);
+    source.sop_instance = uid_read(image, DCM_SOPInstanceUID);
+    source.series = uid_read(image, DCM_SeriesInstanceUID);
+    source.study = uid_read(image, DCM_StudyInstanceUID);
+    source.modality = line_read(image, DCM_Modality);
+    source.body_part = line_read(image, DCM_BodyPartExamined);
+    source.view_position = line_read(image, DCM_ViewPosition);
+    source.rows = count_read(image, DCM_Rows);
+    source.columns = count_read(image, DCM_Columns);
+    source.transfer_syntax = DcmXfer(image.getOriginalXfer()).getXferName();
+    DcmDataset original;
+    copy_attribute(original, image, DCM_SpecificCharacterSet);
+    for (const DcmTagKey &key : module_tags) copy_attribute(original, image, key);
+    for (const DcmTagKey &key : working_tags) copy_attribute(original, image, key);
+    source.head = original;
+    convert_text(source, original);
+}
+
+void source_copy_modules(const report_source &source, DcmItem &report)
+{
+    DcmDataset head(source.head); /* DCMTK's look-ups are not const */
+    for (const DcmTagKey &key : module_tags)
+        if (head.tagExists(key))
+            report_require(head.findAndInsertCopyOfElement(key, &report), "report: copy an attribute");
+}
