@@ -1,0 +1,148 @@
+/* What the files of opencl/ share among themselves: the device, its kernel table, the one binder, buffers and weights.
+ * No other room includes this.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef COT_OPENCL_DEVICE_H
+#define COT_OPENCL_DEVICE_H
+#include "opencl/opencl.h"
+
+#include <CL/cl.h>
+
+/* ---- the tile: how many rows of results one work-item keeps in registers (tile.cl) ---- */
+enum { TILE_HEIGHTS_MAX = 12 };
+typedef struct tile_plan {
+    unsigned vector;                    /* floats of one vector; a panel of weights is two vectors wide */
+    unsigned heights[TILE_HEIGHTS_MAX]; /* rows, falling, ends with 1 */
+    unsigned n_heights;
+    unsigned local; /* work-items side by side on GPUs, 1 on CPUs */
+} tile_plan;
+
+/* Every kernel of the room, in the order of the table in launch.c. GEMM and convolution have one kernel per height. */
+typedef enum kernel_id {
+    KERNEL_BORDER,
+    KERNEL_IM2COL,
+    KERNEL_EPILOGUE,
+    KERNEL_BATCH_NORM,
+    KERNEL_MAX_POOL,
+    KERNEL_MEAN_POOL,
+    KERNEL_LAYER_NORM,
+    KERNEL_SOFTMAX,
+    KERNEL_ADD_TANH,
+    KERNEL_RESAMPLE_DOWN,
+    KERNEL_RESAMPLE_ACROSS,
+    KERNEL_PEAK,
+    KERNEL_GEMM,
+    KERNEL_CONV = KERNEL_GEMM + TILE_HEIGHTS_MAX,
+    KERNEL_COUNT = KERNEL_CONV + TILE_HEIGHTS_MAX
+} kernel_id;
+
+/* The programs, one per family file in kernels/. */
+typedef enum family_id {
+    FAMILY_GEMM,
+    FAMILY_CONV,
+    FAMILY_IM2COL,
+    FAMILY_NORM,
+    FAMILY_POOL,
+    FAMILY_SOFTMAX,
+    FAMILY_ELEMENTWISE,
+    FAMILY_RESAMPLE,
+    FAMILY_PEAK,
+    FAMILY_COUNT
+} family_id;
+
+struct cot_device {
+    cot_device_info info;
+    cl_platform_id platform;
+    cl_device_id id;
+    cl_context context;
+    cl_command_queue queue;
+    cl_program programs[FAMILY_COUNT];
+    cl_kernel kernels[KERNEL_COUNT];
+    size_t local[KERNEL_COUNT]; /* legal local size of each kernel */
+    tile_plan tile;
+    size_t align; /* bytes a sub-buffer must start at a multiple of */
+    cot_gemm_choice gemm;
+    cot_buffer *work; /* CLBlast's temporary memory, grown to the largest product seen */
+    cot_device_ledger ledger;
+    char cache_dir[900]; /* "" = none */
+};
+
+struct cot_buffer {
+    cot_device *device;
+    cl_mem mem; /* NULL: a piece of an arena that is not committed */
+    size_t floats;
+    bool owned; /* counted in the ledger; pieces of an arena are not */
+};
+
+struct cot_weights {
+    cot_device *device;
+    cot_gemm_choice choice;
+    bool is_conv;
+    cot_buffer *w, *bias;
+    cot_buffer *zeros; /* what taps outside of the image read */
+    size_t out, in;    /* columns of the product, floats summed for each */
+    cot_conv_shape shape;
+    bool border; /* few channels: whole rows of taps are read from a copy with a border */
+};
+
+/* ---- launch.c ---- */
+const char *cl_error_name(cl_int code);
+/* Name, number and remedy of an OpenCL error after what was tried. */
+cot_status device_fail(cot_error *err, cl_int code, const char *format, ...) COT_PRINTF(3, 4);
+
+typedef struct kernel_arg {
+    size_t size;
+    const void *value;
+} kernel_arg;
+#define ARG_BUFFER(b)                                                                                                  \
+    {                                                                                                                  \
+        sizeof(cl_mem), &(b)->mem                                                                                      \
+    }
+#define ARG_VALUE(v)                                                                                                   \
+    {                                                                                                                  \
+        sizeof(v), &(v)                                                                                                \
+    }
+cot_status kernels_create(cot_device *device, cot_error *err);
+void kernels_destroy(cot_device *device);
+/* Binds all arguments and enqueues; global[] are the wanted work-items, rounded up to the kernel's local size. */
+cot_status kernel_launch(cot_device *device, kernel_id id, const kernel_arg *args, cl_uint n_args, size_t global0,
+                         size_t global1, cot_error *err);
+#define KERNEL_LAUNCH(device, id, args, g0, g1, err)                                                                   \
+    kernel_launch(device, id, args, (cl_uint)(sizeof(args) / sizeof *(args)), g0, g1, err)
+
+/* ---- program.c ---- */
+cot_status programs_build(cot_device *device, const cot_device_options *options, cot_error *err);
+void programs_release(cot_device *device);
+/* Makes folder and remembers it; a cache that cannot be used is a warning in the log, never a failure. */
+void cache_open(cot_device *device, const char *folder);
+/* cache_dir/<name of sha256(key)>.<kind>; false without a cache. */
+bool cache_path(const cot_device *device, const char *key, size_t key_size, const char *kind, char *path, size_t size);
+
+/* ---- memory.c ---- */
+/* Whether `b` is committed, of this device and at least `floats` long. */
+cot_status buffer_check(const cot_buffer *b, const cot_device *device, size_t floats, const char *what, cot_error *err);
+cot_status buffer_of(cot_buffer **out, cot_device *device, const float *from, size_t floats, cot_error *err);
+
+/* ---- gemm.c ---- */
+cot_status weights_create(cot_weights **out, cot_device *device, size_t out_features, size_t in_features,
+                          cot_error *err);
+/* Takes w [out, in] row-major (host) with bias or NULL into device memory as the device's implementation wants it. */
+cot_status weights_upload(cot_weights *w, const float *rows, const float *bias, cot_error *err);
+size_t tile_panels(const cot_device *device, size_t columns);
+/* Index into heights[] that does `rows` x `panels` with the least work. */
+unsigned tile_height(const cot_device *device, size_t rows, size_t panels);
+/* y[rows, out] (+)= x[rows, in] · wᵀ with CLBlast, no bias; `y_at` floats into y. */
+cot_status clblast_product(cl_mem y, size_t y_at, cl_mem x, const cot_weights *w, size_t rows, bool add,
+                           cot_error *err);
+/* y += bias (+ residual), then act; y, residual [rows, columns]. */
+cot_status epilogue_forward(cot_buffer *y, const cot_weights *w, size_t rows, const cot_buffer *residual,
+                            cot_activation act, cot_error *err);
+
+/* y = tanh(y): the tile kernels fuse only the cheap activations. */
+cot_status tanh_forward(cot_buffer *y, const cot_weights *w, size_t rows, cot_error *err);
+
+/* ---- choose.c ---- */
+/* Measures both implementations (or reads what was measured before) and sets device->gemm. */
+cot_status gemm_choose(cot_device *device, cot_error *err);
+
+double seconds_now(void);
+#endif

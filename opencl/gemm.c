@@ -1,0 +1,225 @@
+/* Linear layers: weights prepared once (column panels for the tile kernel, as they are for CLBlast), one product per
+ * launch. The tile's height follows the number of rows, so that 49 rows cost 49 and not 60. One thread per device.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "opencl/device.h"
+
+#include <clblast_c.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- weights ---- */
+cot_status weights_create(cot_weights **out, cot_device *device, size_t out_features, size_t in_features,
+                          cot_error *err)
+{
+    size_t all = 0;
+    *out = NULL;
+    if (out_features == 0 || in_features == 0)
+        return cot_fail(err, COT_E_BUG, "weights of %zu x %zu", out_features, in_features);
+    if (!cot_mul(&all, out_features, in_features) || all > INT_MAX / 2)
+        return cot_fail(err, COT_E_LIMIT, "weights of %zu x %zu are more than this program handles", out_features,
+                        in_features);
+    cot_weights *w = calloc(1, sizeof *w);
+    if (!w) return cot_fail(err, COT_E_MEMORY, "prepare weights: no memory");
+    w->device = device;
+    w->choice = device->gemm;
+    w->out = out_features;
+    w->in = in_features;
+    *out = w;
+    return COT_OK;
+}
+
+size_t tile_panels(const cot_device *device, size_t columns)
+{
+    const size_t width = (size_t)device->tile.vector * 2;
+    return (columns + width - 1) / width;
+}
+
+/* [out, in] -> [panel][in][width], columns beyond `out` zero. */
+static void pack_panels(float *to, const float *rows, size_t out, size_t in, size_t width)
+{
+    for (size_t n = 0; n < out; n++)
+        for (size_t k = 0; k < in; k++) to[(n / width * in + k) * width + n % width] = rows[n * in + k];
+}
+
+cot_status weights_upload(cot_weights *w, const float *rows, const float *bias, cot_error *err)
+{
+    cot_status status = COT_OK;
+    const size_t width = (size_t)w->device->tile.vector * 2;
+    const size_t columns = tile_panels(w->device, w->out) * width;
+    float *packed = NULL, *padded = calloc(columns, sizeof *padded);
+    if (!padded) return cot_fail(err, COT_E_MEMORY, "prepare weights: no memory");
+    if (bias) memcpy(padded, bias, w->out * sizeof *bias);
+    COT_TRY(buffer_of(&w->bias, w->device, padded, columns, err));
+    if (w->choice == COT_GEMM_CLBLAST) {
+        COT_TRY(buffer_of(&w->w, w->device, rows, w->out * w->in, err));
+    } else {
+        packed = calloc(columns * w->in, sizeof *packed);
+        if (!packed) {
+            status = cot_fail(err, COT_E_MEMORY, "prepare weights: no memory for %zu floats", columns * w->in);
+            goto done;
+        }
+        pack_panels(packed, rows, w->out, w->in, width);
+        COT_TRY(buffer_of(&w->w, w->device, packed, columns * w->in, err));
+    }
+done:
+    free(packed);
+    free(padded);
+    return status;
+}
+
+cot_status cot_linear_prepare(cot_weights **out, cot_device *device, const float *w, const float *bias,
+                              size_t out_features, size_t in_features, cot_error *err)
+{
+    cot_status status = COT_OK;
+    COT_TRY(weights_create(out, device, out_features, in_features, err));
+    COT_TRY(weights_upload(*out, w, bias, err));
+done:
+    if (status != COT_OK) {
+        cot_weights_destroy(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+void cot_weights_destroy(cot_weights *w)
+{
+    if (!w) return;
+    cot_buffer_destroy(w->w);
+    cot_buffer_destroy(w->bias);
+    cot_buffer_destroy(w->zeros);
+    free(w);
+}
+
+/* ---- tile ---- */
+/* Cost of one step along k: two vector multiply-adds per row, and about one row's worth of loads. */
+unsigned tile_height(const cot_device *device, size_t rows, size_t panels)
+{
+    const tile_plan *tile = &device->tile;
+    const size_t units = device->info.compute_units ? device->info.compute_units : 1;
+    unsigned best = tile->n_heights - 1;
+    double least = INFINITY;
+    for (unsigned i = 0; i < tile->n_heights; i++) {
+        const size_t height = tile->heights[i];
+        if (height > rows) continue;
+        const size_t tiles = (rows + height - 1) / height * panels;
+        const double cost = (double)((tiles + units - 1) / units) * ((double)height + 1.0);
+        if (cost < least * 0.999) {
+            least = cost;
+            best = i;
+        }
+    }
+    return best;
+}
+
+static cot_status tile_forward(cot_buffer *y, const cot_buffer *x, const cot_weights *w, size_t rows,
+                               const cot_buffer *residual, cot_activation act, cot_error *err)
+{
+    cot_device *device = w->device;
+    const size_t panels = tile_panels(device, w->out);
+    const unsigned height = tile_height(device, rows, panels);
+    const size_t tiles = (rows + device->tile.heights[height] - 1) / device->tile.heights[height];
+    const cl_int m = (cl_int)rows, n = (cl_int)w->out, k = (cl_int)w->in, has_residual = residual != NULL;
+    const cl_float lowest = act == COT_ACT_RELU ? 0.0f : -INFINITY;
+    const kernel_arg args[] = {ARG_BUFFER(y),
+                               ARG_BUFFER(x),
+                               ARG_BUFFER(w->w),
+                               ARG_BUFFER(w->bias),
+                               ARG_BUFFER(residual ? residual : y),
+                               ARG_VALUE(has_residual),
+                               ARG_VALUE(lowest),
+                               ARG_VALUE(m),
+                               ARG_VALUE(n),
+                               ARG_VALUE(k)};
+    return KERNEL_LAUNCH(device, (kernel_id)(KERNEL_GEMM + height), args, tiles, panels, err);
+}
+
+/* ---- CLBlast ---- */
+static cot_status blast_fail(cot_error *err, CLBlastStatusCode code)
+{
+    if (code <= -1 && code > -100) return device_fail(err, (cl_int)code, "CLBlast");
+    return cot_fail(err, COT_E_DEVICE, "CLBlast: error %d; force gemm=\"tile\" for this device", (int)code);
+}
+
+/* CLBlast pads into temporary memory; kept here, so that steady state allocates nothing. */
+static cot_status work_grow(cot_device *device, size_t bytes, cot_error *err)
+{
+    const size_t floats = bytes / sizeof(float) + 1;
+    if (bytes == 0 || (device->work && device->work->floats >= floats)) return COT_OK;
+    cot_status status = cot_device_finish(device, err);
+    if (status != COT_OK) return status;
+    cot_buffer_destroy(device->work);
+    device->work = NULL;
+    return cot_buffer_create(&device->work, device, floats, err);
+}
+
+cot_status clblast_product(cl_mem y, size_t y_at, cl_mem x, const cot_weights *w, size_t rows, bool add, cot_error *err)
+{
+    cot_device *device = w->device;
+    size_t bytes = 0;
+    CLBlastStatusCode code =
+        CLBlastSGemmTempBufferSize(CLBlastLayoutRowMajor, CLBlastTransposeNo, CLBlastTransposeYes, rows, w->out, w->in,
+                                   0, w->in, 0, w->in, y_at, w->out, &device->queue, &bytes);
+    if (code != CLBlastSuccess) return blast_fail(err, code);
+    const cot_status status = work_grow(device, bytes, err);
+    if (status != COT_OK) return status;
+    code = CLBlastSgemmWithTempBuffer(CLBlastLayoutRowMajor, CLBlastTransposeNo, CLBlastTransposeYes, rows, w->out,
+                                      w->in, 1.0f, x, 0, w->in, w->w->mem, 0, w->in, add ? 1.0f : 0.0f, y, y_at, w->out,
+                                      &device->queue, NULL, bytes ? device->work->mem : NULL);
+    if (code != CLBlastSuccess) return blast_fail(err, code);
+    device->ledger.launches++;
+    return COT_OK;
+}
+
+/* act: COT_ACT_*; with_bias false: only the activation (tile results already have their bias). */
+static cot_status epilogue_run(cot_buffer *y, const cot_weights *w, size_t rows, const cot_buffer *residual,
+                               cot_activation act, bool with_bias, cot_error *err)
+{
+    const cl_ulong n = rows * w->out, columns = w->out;
+    const cl_int what = (cl_int)act, has_bias = with_bias, has_residual = residual != NULL;
+    const kernel_arg args[] = {ARG_BUFFER(y),
+                               ARG_BUFFER(w->bias),
+                               ARG_BUFFER(residual ? residual : y),
+                               ARG_VALUE(n),
+                               ARG_VALUE(columns),
+                               ARG_VALUE(has_bias),
+                               ARG_VALUE(has_residual),
+                               ARG_VALUE(what)};
+    return KERNEL_LAUNCH(w->device, KERNEL_EPILOGUE, args, n, 1, err);
+}
+
+cot_status epilogue_forward(cot_buffer *y, const cot_weights *w, size_t rows, const cot_buffer *residual,
+                            cot_activation act, cot_error *err)
+{
+    return epilogue_run(y, w, rows, residual, act, true, err);
+}
+
+cot_status tanh_forward(cot_buffer *y, const cot_weights *w, size_t rows, cot_error *err)
+{
+    return epilogue_run(y, w, rows, NULL, COT_ACT_TANH, false, err);
+}
+
+cot_status cot_linear_forward(cot_buffer *y, const cot_buffer *x, const cot_weights *w, size_t rows,
+                              const cot_buffer *residual, cot_activation act, cot_error *err)
+{
+    cot_status status = COT_OK;
+    size_t nx = 0, ny = 0;
+    if (w->is_conv) return cot_fail(err, COT_E_BUG, "linear: these weights are a convolution's");
+    if (!cot_mul(&nx, rows, w->in) || !cot_mul(&ny, rows, w->out) || nx > INT_MAX || ny > INT_MAX)
+        return cot_fail(err, COT_E_LIMIT, "linear: %zu rows are more than one launch takes; lower the batch", rows);
+    COT_TRY(buffer_check(y, w->device, ny, "linear: result", err));
+    COT_TRY(buffer_check(x, w->device, nx, "linear: input", err));
+    if (residual) COT_TRY(buffer_check(residual, w->device, ny, "linear: residual", err));
+    if (rows == 0) goto done;
+    if (w->choice == COT_GEMM_CLBLAST) {
+        const bool in_place = residual && residual->mem == y->mem;
+        COT_TRY(clblast_product(y->mem, 0, x->mem, w, rows, in_place, err));
+        COT_TRY(epilogue_forward(y, w, rows, in_place ? NULL : residual, act, err));
+    } else {
+        COT_TRY(tile_forward(y, x, w, rows, residual, act, err));
+        if (act == COT_ACT_TANH) COT_TRY(tanh_forward(y, w, rows, err));
+    }
+done:
+    return status;
+}

@@ -1,0 +1,23 @@
+/* Float by float: the student's write-back, and what follows a product that CLBlast made.
+ * shape   y, a, b, residual: n floats; epilogue: y [n/columns, columns], bias [columns]
+ * launch  one work-item per float
+ * cost    reads 8n bytes, writes 4n
+ * error   |y - twin| <= 1e-6
+ * twin    ref_add_tanh_forward; epilogue through ref_linear_forward
+ * back    add_tanh_backward (db = dy * (1 - tanh²)) belongs below */
+kernel void add_tanh_forward(global float *y, global const float *a, global const float *b, const ulong n)
+{
+    const size_t i = get_global_id(0);
+    if (i < n) y[i] = a[i] + tanh(b[i]);
+}
+
+kernel void epilogue_forward(global float *y, global const float *bias, global const float *residual, const ulong n,
+                             const ulong columns, const int has_bias, const int has_residual, const int act)
+{
+    const size_t i = get_global_id(0);
+    if (i >= n) return;
+    float v = y[i];
+    if (has_bias) v += bias[i % columns];
+    if (has_residual) v += residual[i];
+    y[i] = activate(v, act);
+}

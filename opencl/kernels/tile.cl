@@ -1,0 +1,27 @@
+/* The register tile shared by gemm.cl and conv.cl: ROWS rows by two vectors of columns. Weights come in panels of two
+ * vectors, k-major, so that one step along k loads two vectors and broadcasts one number per row.
+ * SPDX-License-Identifier: Apache-2.0 */
+#define WIDTH (2 * VECTOR)
+
+/* Adds the residual, bounds from below (0 for ReLU, -INFINITY for none) and writes one row, `columns` of it. */
+static inline void tile_store(global float *y, global const float *residual, VEC low, VEC high, float lowest, int columns)
+{
+    if (columns >= WIDTH) {
+        if (residual) {
+            low += VLOAD(0, residual);
+            high += VLOAD(1, residual);
+        }
+        low = select(low, (VEC)(lowest), low < (VEC)(lowest));
+        high = select(high, (VEC)(lowest), high < (VEC)(lowest));
+        VSTORE(low, 0, y);
+        VSTORE(high, 1, y);
+    } else {
+        float part[WIDTH];
+        VSTORE(low, 0, part);
+        VSTORE(high, 1, part);
+        for (int n = 0; n < columns; n++) {
+            const float v = part[n] + (residual ? residual[n] : 0.0f);
+            y[n] = v < lowest ? lowest : v;
+        }
+    }
+}
