@@ -1,0 +1,15 @@
+/* Inside plugin/: what writing and reading a reading's JSON share. SPDX-License-Identifier: Apache-2.0 */
+#ifndef COT_CHAIN_JSON_H
+#define COT_CHAIN_JSON_H
+#include "plugin/node.h"
+
+#include <cjson/cJSON.h>
+
+#define CHAIN_SCHEMA    "urn:stepcot:reading:1"
+#define CHAIN_JSON_MAX  ((size_t)4 << 20)
+#define CHAIN_JSON_DEEP 8
+
+extern const char *const chain_state_names[]; /* indexed by cot_chain_state, NULL-terminated */
+/* The promises of chain.h: counts as in the schema, probabilities 0..1 that sum to 1, answer largest, state true. */
+cot_status chain_consistent(const cot_chain *chain, const cot_steps *steps, cot_error *err);
+#endif

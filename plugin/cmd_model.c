@@ -1,0 +1,79 @@
+/* stepcot model: show a package, import weights trained elsewhere. SPDX-License-Identifier: Apache-2.0 */
+#include "engine/engine.h"
+#include "plugin/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "Usage: stepcot model show [DIR] [--tensors] [--steps FILE]\n"
+    "       stepcot model import SOURCE -o DIR [--name TEXT] [--version TEXT] [--training TEXT]\n"
+    "                                          [--notice TEXT] [--attribution TEXT] [--keep-extra] [--steps FILE]\n\n"
+    "show      the package in DIR, or the one embedded in the program: architecture, preprocessing, which steps it "
+    "was\n"
+    "          trained for, metrics; --tensors lists every tensor. The package is checked as it would be at start.\n"
+    "import    makes the package DIR (which must not exist) from SOURCE, a folder with weights.safetensors and\n"
+    "          summary.json. --training says in words how it was trained and --notice what it is not for: every "
+    "report\n"
+    "          shows both. --attribution names origin and terms of the training data. --keep-extra copies tensors of\n"
+    "          other heads along.\n"
+    "--steps   a step schema other than the embedded one.\n\n"
+    "Examples:\n"
+    "  stepcot model show\n"
+    "  stepcot model import resnet18-nih -o model --version 1.0\n"
+    "  stepcot infer --model model image.dcm\n\n"
+    "Exit codes: 0 done, 2 wrong usage, 3 step schema, 4 the package or the source is not right, 5 file system.\n";
+
+static int show(const char *dir, const cot_steps *steps, bool tensors)
+{
+    cot_error err = COT_ERROR_INIT;
+    cot_package *package = NULL;
+    cot_status status;
+    COT_TRY(cot_package_open(&package, dir, steps, &err));
+    COT_TRY(cot_package_print(package, stdout, tensors, &err));
+done:
+    cot_package_close(package);
+    return status == COT_OK ? EXIT_SUCCESS : cli_failure("model", &err);
+}
+
+/* What was made is opened at once, as the node would: an import that succeeds gives a package that works. */
+static int import(const cot_import_options *options, const cot_steps *steps)
+{
+    cot_error err = COT_ERROR_INIT;
+    if (cot_package_import(options, steps, &err) != COT_OK) return cli_failure("model", &err);
+    return show(options->out, steps, false);
+}
+
+int cot_cmd_model(int argc, char **argv)
+{
+    bool tensors = false;
+    const char *schema = NULL, *words[32];
+    cot_import_options import_options = {0};
+    const cli_option options[] = {
+        {"tensors", 0, NULL, &tensors, NULL, NULL, 0},
+        {"steps", 0, "FILE", NULL, &schema, NULL, 0},
+        {"output", 'o', "DIR", NULL, &import_options.out, NULL, 0},
+        {"name", 0, "TEXT", NULL, &import_options.name, NULL, 0},
+        {"version", 0, "TEXT", NULL, &import_options.version, NULL, 0},
+        {"training", 0, "TEXT", NULL, &import_options.training, NULL, 0},
+        {"notice", 0, "TEXT", NULL, &import_options.notice, NULL, 0},
+        {"attribution", 0, "TEXT", NULL, &import_options.attribution, NULL, 0},
+        {"keep-extra", 0, NULL, &import_options.keep_extra, NULL, NULL, 0},
+    };
+    size_t n;
+    int code;
+    if (argc > 31) return cli_usage("model", "too many arguments");
+    if (!cli_parse(argc, argv, options, sizeof options / sizeof *options, help, words, &n, &code)) return code;
+    const bool showing = n && !strcmp(words[0], "show"), importing = n && !strcmp(words[0], "import");
+    if (!showing && !importing) return cli_usage("model", "say show [DIR] or import SOURCE -o DIR");
+    if (showing && n > 2) return cli_usage("model", "show takes one DIR");
+    if (importing && (n != 2 || !import_options.out))
+        return cli_usage("model", "import takes one SOURCE, and -o DIR for the package");
+    cot_error err = COT_ERROR_INIT;
+    cot_steps *steps = NULL;
+    if (cot_steps_load(&steps, schema, &err) != COT_OK) return cli_failure("model", &err);
+    import_options.source = n == 2 ? words[1] : NULL;
+    code = showing ? show(n == 2 ? words[1] : NULL, steps, tensors) : import(&import_options, steps);
+    cot_steps_destroy(steps);
+    return code;
+}

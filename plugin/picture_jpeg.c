@@ -1,0 +1,94 @@
+/* JPEG by libjpeg: grey, YCbCr and RGB of 8 bits, baseline or progressive. Missing or damaged data, which libjpeg only warns
+ * about and fills with grey, is an error here: an invented part of a radiograph must not be read.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "plugin/picture.h"
+
+#include <jpeglib.h>
+
+#include <jerror.h>
+#include <setjmp.h>
+#include <stdlib.h>
+
+typedef struct reader {
+    struct jpeg_decompress_struct jpeg;
+    struct jpeg_error_mgr handlers;
+    picture *p;
+    cot_error *err;
+    cot_status status;
+    jmp_buf away;
+} reader;
+
+static void leave(j_common_ptr any)
+{
+    reader *r = any->client_data;
+    char text[JMSG_LENGTH_MAX];
+    any->err->format_message(any, text);
+    if (r->status == COT_OK)
+        r->status = cot_fail(r->err, COT_E_INPUT, "damaged, truncated or unsupported JPEG: %.180s", text);
+    longjmp(r->away, 1);
+}
+
+static void on_message(j_common_ptr any, int level)
+{
+    const int code = any->err->msg_code;
+    if (level < 0 && code != JWRN_EXTRANEOUS_DATA && code != JWRN_ADOBE_XFORM) leave(any);
+}
+
+static void on_output(j_common_ptr any)
+{
+    (void)any;
+}
+
+static void refuse(reader *r, const char *why)
+{
+    r->status = cot_fail(r->err, COT_E_REFUSED, "%s", why);
+    longjmp(r->away, 1);
+}
+
+static void decode(reader *r)
+{
+    struct jpeg_decompress_struct *j = &r->jpeg;
+    jpeg_create_decompress(j);
+    j->mem->max_memory_to_use = 512l << 20;
+    jpeg_mem_src(j, r->p->data, r->p->size);
+    jpeg_read_header(j, TRUE);
+    if (j->jpeg_color_space == JCS_CMYK || j->jpeg_color_space == JCS_YCCK)
+        refuse(r, "a CMYK picture is for print: its grey values are not those of a radiograph. Save it as grey or RGB");
+    if (j->jpeg_color_space == JCS_UNKNOWN) refuse(r, "a JPEG of unknown colour space. Save it as grey or RGB");
+    /* of YCbCr the first component is the luma itself */
+    j->out_color_space = j->jpeg_color_space == JCS_RGB ? JCS_RGB : JCS_GRAYSCALE;
+    r->status = picture_allocate(r->p, j->image_height, j->image_width, r->err);
+    if (r->status != COT_OK) longjmp(r->away, 1);
+    jpeg_start_decompress(j);
+    JSAMPARRAY line =
+        j->mem->alloc_sarray((j_common_ptr)j, JPOOL_IMAGE, j->output_width * (unsigned)j->output_components, 1);
+    while (j->output_scanline < j->output_height) {
+        float *out = r->p->grey + (size_t)j->output_scanline * r->p->cols;
+        jpeg_read_scanlines(j, line, 1);
+        const JSAMPLE *s = line[0];
+        for (size_t c = 0; c < r->p->cols; c++, s += j->output_components)
+            out[c] = j->output_components == 3
+                         ? (0.299f * (float)s[0] + 0.587f * (float)s[1] + 0.114f * (float)s[2]) / 255.0f
+                         : (float)s[0] / 255.0f;
+    }
+    jpeg_finish_decompress(j);
+}
+
+/* A function of its own: nothing that must survive the jump is a local of it. */
+static void decode_guarded(reader *r)
+{
+    if (!setjmp(r->away)) decode(r);
+}
+
+cot_status picture_read_jpeg(picture *p, cot_error *err)
+{
+    reader r = {.p = p, .err = err};
+    r.jpeg.err = jpeg_std_error(&r.handlers);
+    r.jpeg.client_data = &r;
+    r.handlers.error_exit = leave;
+    r.handlers.emit_message = on_message;
+    r.handlers.output_message = on_output;
+    decode_guarded(&r);
+    jpeg_destroy_decompress(&r.jpeg);
+    return r.status;
+}
