@@ -43,6 +43,7 @@ void cot_stop_on_signals(void)
     if (pipe2(wake_pipe, O_CLOEXEC | O_NONBLOCK) != 0) wake_pipe[0] = wake_pipe[1] = -1;
     stop_flag = hangup_flag = 0;
     catch_signal(SIGPIPE, SIG_IGN);
+    catch_signal(SIGXFSZ, SIG_IGN); /* a write beyond a limit fails with EFBIG, which is answered like a full disk */
     catch_signal(SIGTERM, on_signal);
     catch_signal(SIGINT, on_signal);
     process_free_signals();

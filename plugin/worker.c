@@ -1,0 +1,224 @@
+/* The worker: claims what waits, decodes it in the sandbox, reads it on its device in one batch, has the reports written and
+ * records them. What goes wrong with one image ends as that job's reason; what goes wrong with the device, the sandbox or the
+ * disk gives the claim back. SPDX-License-Identifier: Apache-2.0 */
+#include "plugin/worker.h"
+#include "plugin/process.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+#define IDLE_MS    150
+#define WAIT_MS    5000 /* after a full disk */
+#define ROOM_BYTES ((uint64_t)16 << 20)
+
+/* ---- reports ---- */
+static bool disk_is_full(const worker *w)
+{
+    struct statvfs fs;
+    return statvfs(w->config->store, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < ROOM_BYTES;
+}
+
+static cot_report_options report_options(const worker *w, const cot_job *job, bool basic_text)
+{
+    const cot_config *c = w->config;
+    return (cot_report_options){.title = c->title,
+                                .manufacturer = c->manufacturer,
+                                .station = c->station,
+                                .uid_root = c->uid_root,
+                                .program_version = COT_VERSION,
+                                .series_number = c->series_number,
+                                .predecessor = job->predecessor_report[0] ? job->predecessor_report : NULL,
+                                .basic_text = basic_text};
+}
+
+static cot_status write_report(worker *w, const cot_job *job, const cot_chain *chain, bool basic_text, char path[1200],
+                               cot_report_made *made, cot_error *err)
+{
+    const cot_report_options options = report_options(w, job, basic_text);
+    cot_store_report_path(w->store, job->id, basic_text ? "basic" : "reading", path, 1200);
+    return cot_sandbox_report(w->sandbox, made, path, job->object, job->dataset_sha256, chain, &options,
+                              (int64_t)time(NULL), err);
+}
+
+static cot_status record(worker *w, const cot_job *job, const cot_chain *chain, cot_error *err)
+{
+    cot_status status;
+    cot_report_made made = {0}, made_basic = {0};
+    char path[1200], fallback[1200], *json = NULL;
+    const bool refused = chain->state == COT_CHAIN_REFUSED;
+    COT_TRY(write_report(w, job, chain, false, path, &made, err));
+    COT_TRY(write_report(w, job, chain, true, fallback, &made_basic, err));
+    COT_TRY(cot_chain_to_json(&json, chain, w->steps, NULL, err));
+    const cot_store_report report = {.report = path,
+                                     .fallback = fallback,
+                                     .sop_instance = made.sop_instance,
+                                     .series = made.series,
+                                     .chain_json = json,
+                                     .refusal = refused ? chain->refusal : NULL};
+    COT_TRY(cot_store_reported(w->store, job->id, &report, w->destinations, refused ? w->n_refusals : w->n_destinations,
+                               err));
+done:
+    free(json);
+    return status;
+}
+
+/* The image cannot be reported, now or ever: parked with its reason. A full disk or a dead sandbox is no fault of the image. */
+static cot_status give_up(worker *w, const cot_job *job, cot_status why, cot_error *err)
+{
+    cot_error store_err = COT_ERROR_INIT;
+    if (why == COT_E_BUG) return why;
+    if (disk_is_full(w)) return COT_E_LIMIT;
+    cot_log(COT_ERROR_LEVEL, "job.failed", job->id, "reason=\"%s\"", err->text);
+    const cot_status status = cot_store_failed(w->store, job->id, err->text, &store_err);
+    if (status != COT_OK) *err = store_err;
+    return status;
+}
+
+/* ---- one batch ---- */
+static cot_status decode(worker *w, size_t n, cot_error *err)
+{
+    const char **paths = calloc(n, sizeof *paths);
+    if (!paths) return cot_fail(err, COT_E_MEMORY, "worker: no memory");
+    for (size_t i = 0; i < n; i++) paths[i] = w->jobs[i].object;
+    const cot_status status = cot_sandbox_decode(w->sandbox, paths, n, false, w->decoded, err);
+    free(paths);
+    return status;
+}
+
+static cot_status refuse(worker *w, size_t n, cot_error *err)
+{
+    cot_status status = COT_OK;
+    for (size_t i = 0; i < n; i++) {
+        const cot_decoded *d = &w->decoded[i];
+        if (d->status == COT_OK) continue;
+        COT_TRY(cot_chain_refuse(&w->chains[i], w->steps, &w->reader, d->refusal_id, d->text, err));
+    }
+done:
+    return status;
+}
+
+/* Reads the decoded images among jobs[from..to). */
+static cot_status read_some(worker *w, size_t from, size_t to, cot_error *err)
+{
+    cot_picture *pictures = calloc(w->batch, sizeof *pictures);
+    cot_chain **chains = calloc(w->batch, sizeof *chains);
+    cot_status status = pictures && chains ? COT_OK : cot_fail(err, COT_E_MEMORY, "worker: no memory");
+    size_t m = 0;
+    for (size_t i = from; i < to && status == COT_OK; i++)
+        if (w->decoded[i].grey)
+            pictures[m++] = (cot_picture){w->decoded[i].grey, w->decoded[i].rows, w->decoded[i].cols};
+    if (status == COT_OK && m) status = cot_model_read(w->model, chains, pictures, m, err);
+    for (size_t i = from, k = 0; i < to && status == COT_OK; i++)
+        if (w->decoded[i].grey) w->chains[i] = chains[k++];
+    free(pictures);
+    free(chains);
+    return status;
+}
+
+/* Together; when that fails for another reason than the device, one by one, so that one image spoils only its own job. */
+static cot_status read_batch(worker *w, size_t n, cot_error *err)
+{
+    cot_status status = read_some(w, 0, n, err);
+    if (status == COT_OK || status == COT_E_DEVICE) return status;
+    for (size_t i = 0; i < n; i++) {
+        status = read_some(w, i, i + 1, err);
+        if (status == COT_E_DEVICE) return status;
+        if (status != COT_OK) COT_TRY(give_up(w, &w->jobs[i], status, err));
+    }
+    status = COT_OK;
+done:
+    return status;
+}
+
+static const char *state_name(cot_chain_state state)
+{
+    return state == COT_CHAIN_COMPLETE ? "complete" : state == COT_CHAIN_PARTIAL ? "partial" : "refused";
+}
+
+static cot_status finish_batch(worker *w, size_t n, int64_t start, double read_ms, cot_error *err)
+{
+    cot_status status = COT_OK;
+    for (size_t i = 0; i < n; i++) {
+        const cot_chain *chain = w->chains[i];
+        if (!chain) continue;
+        status = record(w, &w->jobs[i], chain, err);
+        if (status == COT_OK)
+            cot_log(COT_INFO, "read", w->jobs[i].id, "state=%s%s%s batch=%zu decode_ms=%.0f read_ms=%.0f ms=%lld",
+                    state_name(chain->state), chain->state == COT_CHAIN_REFUSED ? " gate=" : "",
+                    chain->state == COT_CHAIN_REFUSED ? chain->refusal_id : "", n, w->decoded[i].ms, read_ms,
+                    (long long)(process_now_ms() - start));
+        else
+            COT_TRY(give_up(w, &w->jobs[i], status, err));
+    }
+done:
+    return status;
+}
+
+static void drop_batch(worker *w, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        cot_decoded_fini(&w->decoded[i]);
+        cot_chain_destroy(w->chains[i]);
+        w->chains[i] = NULL;
+    }
+}
+
+cot_status worker_turn(worker *w, size_t *n, cot_error *err)
+{
+    cot_status status;
+    *n = 0;
+    COT_TRY(cot_store_claim(w->store, w->owner, w->config->settle_s, w->jobs, w->batch, n, err));
+    if (*n == 0) return COT_OK;
+    const int64_t start = process_now_ms();
+    COT_TRY(decode(w, *n, err));
+    if (cot_stop_asked()) {
+        status = cot_store_release(w->store, w->owner, NULL, err);
+        goto done;
+    }
+    COT_TRY(refuse(w, *n, err));
+    const int64_t read_start = process_now_ms();
+    COT_TRY(read_batch(w, *n, err));
+    COT_TRY(finish_batch(w, *n, start, (double)(process_now_ms() - read_start), err));
+done:
+    drop_batch(w, *n);
+    return status;
+}
+
+/* ---- the loop ---- */
+/* true: the loop goes on. A full disk or busy database is waited out with the jobs given back. */
+static bool survives(worker *w, cot_status status, const cot_error *err)
+{
+    cot_error release_err = COT_ERROR_INIT;
+    if (status == COT_E_DEVICE) {
+        cot_log(COT_ERROR_LEVEL, "device.lost", NULL, "reason=\"%s\"", err->text);
+        return false;
+    }
+    if (status != COT_E_LIMIT && status != COT_E_IO) return false;
+    cot_log(COT_ERROR_LEVEL, "worker.wait", NULL, "ms=%d reason=\"%s\"", WAIT_MS, err->text);
+    cot_pause(WAIT_MS);
+    if (cot_store_release(w->store, w->owner, NULL, &release_err) == COT_OK) return true;
+    cot_log(COT_ERROR_LEVEL, "worker.release", NULL, "reason=\"%s\"", release_err.text);
+    return false;
+}
+
+cot_status cot_worker_run(const cot_config *config, const char *owner, cot_error *err)
+{
+    worker w;
+    cot_stop_on_signals();
+    const int64_t start = process_now_ms();
+    cot_status status = worker_open(&w, config, owner, err);
+    if (status == COT_OK)
+        cot_log(COT_INFO, "worker.ready", NULL, "device=\"%s\" model=\"%s %s\" batch=%zu ms=%lld", w.reader.device,
+                w.reader.name, w.reader.version, w.batch, (long long)(process_now_ms() - start));
+    while (status == COT_OK && !cot_stop_asked()) {
+        size_t n;
+        status = worker_turn(&w, &n, err);
+        if (status == COT_OK && n == 0) cot_pause(IDLE_MS);
+        if (status != COT_OK && survives(&w, status, err)) status = COT_OK;
+    }
+    if (status == COT_OK) cot_log(COT_INFO, "worker.stopped", NULL, NULL);
+    worker_close(&w);
+    return status;
+}

@@ -1,0 +1,35 @@
+/* The reader's parts in the order they must be opened: the sandbox is forked before the store and the device exist.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef COT_WORKER_H
+#define COT_WORKER_H
+#include "engine/engine.h"
+#include "plugin/node.h"
+
+typedef struct worker {
+    const cot_config *config;
+    const char *owner;
+    cot_steps *steps;
+    cot_package *package;
+    cot_sandbox *sandbox;
+    cot_store *store;
+    cot_device *device;
+    cot_model *model;
+    cot_reader reader; /* of the model and device, for reports without a reading */
+    size_t batch;      /* the arrays below have this many places */
+    cot_job *jobs;
+    cot_decoded *decoded;
+    cot_chain **chains;        /* by job; NULL: no reading yet */
+    const char **destinations; /* all of config's, those that take refusals first */
+    size_t n_destinations, n_refusals;
+} worker;
+
+/* Steps, package, sandbox, store, device, model, and one reading of a drawn picture as self-check. */
+cot_status worker_open(worker *w, const cot_config *config, const char *owner, cot_error *err);
+void worker_close(worker *w);
+/* Everything but store and sandbox, for `serve --check`. */
+cot_status worker_open_reader(worker *w, const cot_config *config, cot_error *err);
+
+/* Claims and reads once; *n = jobs claimed. COT_OK also when single images failed. Otherwise the worker must end:
+ * COT_E_DEVICE (lost) and COT_E_BUG (sandbox gone) leave the claim to the supervisor; else jobs were given back. */
+cot_status worker_turn(worker *w, size_t *n, cot_error *err);
+#endif
