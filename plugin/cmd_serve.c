@@ -1,35 +1,27 @@
 /* `stepcot serve` and the internal `stepcot role` that the supervisor starts: command lines only, the work is in serve.c,
  * door.c, worker.c and sender.c. SPDX-License-Identifier: Apache-2.0 */
+#include "plugin/cli.h"
 #include "plugin/process.h"
 #include "plugin/serve.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-static const char serve_usage[] =
-    "usage: stepcot serve [--config FILE] [--check]\n"
-    "\n"
+static const char serve_help[] =
+    "Usage: stepcot serve [--config FILE] [--check]\n\n"
     "Runs the node: receives chest radiographs over DICOM, reads each in steps, delivers the reports.\n"
-    "Stops on SIGTERM or SIGINT after finishing or parking what is in hand. The log goes to standard error.\n"
-    "\n"
-    "  -c, --config FILE  configuration (default: the built-in one, see `stepcot config print`)\n"
-    "      --check        try configuration, store, port, destinations, model and device; run nothing\n"
-    "  -h, --help         this text\n"
-    "\n"
-    "exit status: 0 ended as asked, 2 wrong usage, 3 configuration, 4 model or device, 5 network, files or store,\n"
-    "             70 a fault in this program\n" COT_NOT_A_DEVICE "\n";
-
-static int wrong_usage(const char *text)
-{
-    fprintf(stderr, "stepcot serve: %s. See: stepcot serve --help\n", text);
-    return cot_exit_code(COT_E_USAGE);
-}
+    "SIGTERM or SIGINT ends it after what is in hand is finished or parked. The log goes to standard error.\n\n"
+    "  -c, --config FILE  the configuration; without it the built-in one (see: stepcot config default)\n"
+    "      --check        try configuration, store, port, destinations, model and device; run nothing\n\n"
+    "Examples:\n"
+    "  stepcot serve --config stepcot.xml --check && stepcot serve --config stepcot.xml\n\n"
+    "Exit codes: 0 ended as asked, 2 wrong usage, 3 configuration, 4 model or device, 5 network, files or store,\n"
+    "70 a fault in this program.\n" COT_NOT_A_DEVICE "\n";
 
 /* Standard input, output and error exist in every role, so that no file or socket ever gets their numbers. */
 static void own_standard_files(void)
@@ -58,10 +50,7 @@ static int run_node(const char *config_path)
     cot_error err = COT_ERROR_INIT;
     cot_config *config = NULL;
     cot_status status = cot_config_load(&config, config_path, &err);
-    if (status != COT_OK) {
-        fprintf(stderr, "%s\n", err.text);
-        return cot_exit_code(status);
-    }
+    if (status != COT_OK) return cli_failure("serve", &err);
     begin_role(config, "node");
     status = cot_serve(config, &err);
     cot_config_destroy(config);
@@ -70,20 +59,15 @@ static int run_node(const char *config_path)
 
 int cot_cmd_serve(int argc, char **argv)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"check", no_argument, NULL, 'k'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    const char *config_path = NULL;
+    const char *config_path = NULL, *words[16];
     bool check = false;
-    optind = 0;
-    for (int c; (c = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) switch (c) {
-        case 'c': config_path = optarg; break;
-        case 'k': check = true; break;
-        case 'h': fputs(serve_usage, stdout); return 0;
-        default: return wrong_usage("unknown option, or an option without its value");
-        }
-    if (optind < argc) return wrong_usage("takes no further arguments");
+    const cli_option options[] = {{.name = "config", .letter = 'c', .value = "FILE", .text = &config_path},
+                                  {.name = "check", .flag = &check}};
+    size_t n;
+    int code;
+    if (argc > 15) return cli_usage("serve", "too many arguments");
+    if (!cli_parse(argc, argv, options, sizeof options / sizeof *options, serve_help, words, &n, &code)) return code;
+    if (n) return cli_usage("serve", "%s: takes options only", words[0]);
     return check ? serve_check(config_path, stdout) : run_node(config_path);
 }
 
@@ -113,30 +97,24 @@ static cot_status run_role(const cot_config *config, const char *kind, const cha
 
 int cot_cmd_role(int argc, char **argv)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"fd", required_argument, NULL, 'f'},
-                                            {"owner", required_argument, NULL, 'o'},
-                                            {"to", required_argument, NULL, 't'},
-                                            {NULL, 0, NULL, 0}};
-    const char *config_path = NULL, *owner = "worker0", *to = NULL;
-    int fd = -1;
+    static const char help[] = "stepcot role: a process of the node; `stepcot serve` starts it.\n";
+    const char *config_path = NULL, *owner = "worker0", *to = NULL, *fd_text = "-1", *words[16];
+    const cli_option options[] = {{.name = "config", .value = "FILE", .text = &config_path},
+                                  {.name = "owner", .value = "NAME", .text = &owner},
+                                  {.name = "to", .value = "NAME", .text = &to},
+                                  {.name = "fd", .value = "N", .text = &fd_text}};
     cot_error err = COT_ERROR_INIT;
     cot_config *config = NULL;
-    optind = 0;
-    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) switch (c) {
-        case 'c': config_path = optarg; break;
-        case 'f': fd = atoi(optarg); break;
-        case 'o': owner = optarg; break;
-        case 't': to = optarg; break;
-        default: return wrong_usage("role is started by the node itself");
-        }
-    if (optind + 1 != argc ||
-        (strcmp(argv[optind], "door") && strcmp(argv[optind], "worker") && strcmp(argv[optind], "sender")))
-        return wrong_usage("role is started by the node itself");
-    cot_log_to_stream(stderr, COT_INFO, argv[optind]);
+    size_t n;
+    int code;
+    if (argc > 15) return cli_usage("role", "too many arguments");
+    if (!cli_parse(argc, argv, options, sizeof options / sizeof *options, help, words, &n, &code)) return code;
+    if (n != 1 || (strcmp(words[0], "door") && strcmp(words[0], "worker") && strcmp(words[0], "sender")))
+        return cli_usage("role", "say door, worker or sender");
+    cot_log_to_stream(stderr, COT_INFO, words[0]);
     cot_status status = cot_config_load(&config, config_path, &err);
-    if (status == COT_OK) status = run_role(config, argv[optind], owner, to, fd, &err);
-    const int code = end_with(status, &err);
+    if (status == COT_OK) status = run_role(config, words[0], owner, to, atoi(fd_text), &err);
+    code = end_with(status, &err);
     cot_config_destroy(config);
     return code;
 }

@@ -356,6 +356,7 @@ cot_status cot_sandbox_report(cot_sandbox *sandbox, cot_report_made *made, const
     COT_TRY(end_judge(sandbox, &end, "the report writer", err));
     status = report_judge(made, slip, err);
 done:
+    if (status != COT_OK) cot_fail_in(err, "report on %s", source);
     if (slip >= 0) close(slip);
     free(answers);
     free(args);
