@@ -195,9 +195,11 @@ cot_status aarq_check(const unsigned char *pdu, size_t size, char calling[17], c
     calling[0] = called[0] = 0;
     *reject = (association_reject){0};
     COT_TRY(check_first_bytes(pdu, size, err));
-    if (size < FIXED) return REFUSE(&r, "%zu bytes, %d are the least", size, FIXED);
+    if (size < 6) return REFUSE(&r, "%zu bytes are no PDU header", size);
     const size_t length = (size_t)be16(pdu + 2) << 16 | be16(pdu + 4);
-    if (size > PDU_BYTES_MAX) return REFUSE(&r, "%zu bytes, 64 KiB are the most", size);
+    if (length > PDU_BYTES_MAX - 6 || size > PDU_BYTES_MAX)
+        return REFUSE(&r, "its length field says %zu, 64 KiB are the most", length);
+    if (size < FIXED) return REFUSE(&r, "%zu bytes, %d are the least", size, FIXED);
     if (length != size - 6) return REFUSE(&r, "its length field says %zu, %zu bytes follow", length, size - 6);
     if ((be16(pdu + 6) & 1) == 0) {
         *reject = (association_reject){1, 2, 2};
