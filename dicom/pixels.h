@@ -1,4 +1,4 @@
-/* Between the C++ files that read an image (internal): data set -> facts, stored values, grey pipeline.
+/* Between the C++ files that read an image (internal, C++): data set -> facts, stored values, grey pipeline.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef COT_DICOM_PIXELS_H
 #define COT_DICOM_PIXELS_H
@@ -6,6 +6,7 @@
 #include "dicom/element.h"
 #include "dicom/frame.h"
 #include "dicom/voi.h"
+#include <dcmtk/dcmdata/dctk.h>
 
 /* facts.cc */
 cot_status facts_from(cot_dicom_facts *out, DcmDataset &data, cot_error *err);
