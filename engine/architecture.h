@@ -6,13 +6,13 @@
 #define COT_ENGINE_ARCHITECTURE_H
 #include "config/base.h"
 
-#define ARCHITECTURE_KIND "resnet18-student"
+#define ARCHITECTURE_KIND  "resnet18-student"
 #define STUDENT_PROJECTION "student.img_proj"
-#define STUDENT_HEADS "student.step_heads"
+#define STUDENT_HEADS      "student.step_heads"
 
 typedef struct architecture {
-    size_t width;    /* channels of the first stage; later ones double it */
-    size_t dim;      /* of the student's feature */
+    size_t width; /* channels of the first stage; later ones double it */
+    size_t dim;   /* of the student's feature */
     size_t n_steps;
     size_t *classes; /* [n_steps] */
 } architecture;

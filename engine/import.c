@@ -47,7 +47,12 @@ static cot_status open_source(importing *im, cot_error *err)
                         "model import: name a source folder and an output folder (paths up to 1000 bytes)");
     snprintf(im->summary_path, sizeof im->summary_path, "%s/summary.json", folder);
     snprintf(im->weights_path, sizeof im->weights_path, "%s/weights.safetensors", folder);
-    COT_TRY(cot_file_read(&text, &size, im->summary_path, CARD_BYTES_MAX, err));
+    if (cot_file_read(&text, &size, im->summary_path, CARD_BYTES_MAX, err) != COT_OK) {
+        cot_fail_in(err, "model import: a source folder holds weights.safetensors and summary.json");
+        if (err) err->status = COT_E_MODEL;
+        status = COT_E_MODEL;
+        goto done;
+    }
     COT_TRY(json_object(&im->summary, text, im->summary_path, err));
     COT_TRY(safetensors_open(&im->source, im->weights_path, err));
 done:

@@ -28,15 +28,15 @@ cot_status package_check_tensor(const safetensors *weights, const tensor_spec *s
                         "%s: tensor %s %s is missing: this is not the model that model.json describes; import "
                         "it again",
                         where, spec->name, want);
+    if (t->type == TENSOR_I64)
+        return cot_fail(err, COT_E_MODEL, "%s: tensor %s has type %s, a floating-point type is needed", where,
+                        spec->name, tensor_type_name(t->type));
     tensor_shape_text(have, sizeof have, t->shape, t->rank);
     if (t->rank != spec->rank || memcmp(t->shape, spec->shape, spec->rank * sizeof *spec->shape))
         return cot_fail(err, COT_E_MODEL,
                         "%s: tensor %s has shape %s, the architecture and step schema need %s: correct width, dim "
                         "or step_classes in model.json, or use the schema the model was made for",
                         where, spec->name, have, want);
-    if (t->type == TENSOR_I64)
-        return cot_fail(err, COT_E_MODEL, "%s: tensor %s has type %s, a floating-point type is needed", where,
-                        spec->name, tensor_type_name(t->type));
     return COT_OK;
 }
 

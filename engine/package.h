@@ -8,7 +8,8 @@
 
 const model_card *package_card(const cot_package *package);
 /* "prefix.part" as floats on the host; caller frees *out. Refuses a value that is not finite. */
-cot_status package_floats(float **out, const cot_package *package, const char *prefix, const char *part, cot_error *err);
+cot_status package_floats(float **out, const cot_package *package, const char *prefix, const char *part,
+                          cot_error *err);
 /* Every tensor of the architecture is there with its shape; what is there besides must be listed in `kept` (a JSON
  * list of names, or NULL). `where` names the weights file. */
 cot_status package_check(const safetensors *weights, const architecture *arch, const cJSON *kept, const char *where,

@@ -25,9 +25,9 @@ cot_status safetensors_open(safetensors **out, const char *path, cot_error *err)
 cot_status safetensors_parse(safetensors **out, cot_blob bytes, const char *where, cot_error *err);
 void safetensors_close(safetensors *file); /* NULL is fine */
 size_t safetensors_count(const safetensors *file);
-const tensor *safetensors_at(const safetensors *file, size_t i);               /* in order of name */
-const tensor *safetensors_find(const safetensors *file, const char *name);     /* NULL: not there */
-cot_blob safetensors_bytes(const safetensors *file);                           /* the whole file */
+const tensor *safetensors_at(const safetensors *file, size_t i);           /* in order of name */
+const tensor *safetensors_find(const safetensors *file, const char *name); /* NULL: not there */
+cot_blob safetensors_bytes(const safetensors *file);                       /* the whole file */
 
 /* F32, F16 and BF16 as floats: `to` holds t->count. False for I64. */
 bool tensor_floats(float *to, const tensor *t);
