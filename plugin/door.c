@@ -57,7 +57,7 @@ static void child_ended(door *d, child *c, int wait_status)
         d->n_serving--;
     else
         d->n_goodbye--;
-    if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == DOOR_HUNG)
+    if (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGALRM)
         cot_log(COT_WARN, "association.hung", NULL, "host=%s reason=\"no progress, ended by the watchdog\"", c->host);
     else if (wait_status != 0 && !(WIFSIGNALED(wait_status) && cot_stop_asked())) {
         process_end_text(why, sizeof why, wait_status);

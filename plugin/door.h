@@ -24,9 +24,8 @@ typedef struct door_bucket {
 bool door_bucket_take(door_bucket *buckets, size_t n, const char *host, int64_t now_ms, double per_second,
                       double burst);
 
-/* Run in a child of their own; never return. */
+/* Run in a child of their own, signals held; never return. */
 _Noreturn void door_serve_one(const cot_config *config, int fd, const char *host);
 typedef enum door_rejection { DOOR_BUSY, DOOR_STRANGER } door_rejection;
 _Noreturn void door_turn_away(int fd, door_rejection why);
-#define DOOR_HUNG 75 /* exit code of a child that ended itself for lack of progress */
 #endif

@@ -1,5 +1,6 @@
 /* One association in a process of its own: it may leak or crash without harm to the door. Also the short goodbye for
- * callers that are not served. Limits: address space, file size, and a watchdog that ends a child without progress.
+ * callers that are not served. Limits: address space, file size, and a watchdog (SIGALRM) that ends a child without progress.
+ * SIGTERM stays blocked: cot_scp_serve takes it between objects.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "plugin/door.h"
 #include "plugin/node.h"
@@ -30,41 +31,6 @@ typedef struct call {
     bool opened;
 } call;
 
-/* ---- stopping: an object in hand is finished, anything else is dropped ---- */
-static volatile sig_atomic_t in_object, stopping;
-
-static void on_stop(int signal_number)
-{
-    (void)signal_number;
-    stopping = 1;
-    if (!in_object) _exit(0);
-}
-
-static void on_alarm(int signal_number)
-{
-    (void)signal_number;
-    _exit(stopping ? 0 : DOOR_HUNG);
-}
-
-static void object_begins(void)
-{
-    in_object = 1;
-    alarm(WATCHDOG_S);
-}
-
-static void object_ended(void)
-{
-    in_object = 0;
-    alarm(stopping ? 1 : WATCHDOG_S); /* one second for the answer to go out */
-}
-
-static void handle(int signal_number, void (*handler)(int))
-{
-    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    sigaction(signal_number, &action, NULL);
-}
-
 /* ---- limits ---- */
 static uint64_t file_bytes(const char *folder, const char *name)
 {
@@ -94,7 +60,7 @@ static bool on_accept(void *ctx, const char *calling, const char *host)
     snprintf(c->ae, sizeof c->ae, "%.16s", calling);
     for (char *p = c->ae; *p; p++)
         if (*p == ' ' || *p == '=' || *p == '"') *p = '_'; /* one key=value in the log */
-    cot_log(COT_INFO, "association.open", NULL, "host=%s ae=%s", host, c->ae);
+    cot_log(COT_DEBUG, "association.open", NULL, "host=%s ae=%s", host, c->ae);
     c->opened = true;
     return true;
 }
@@ -103,7 +69,7 @@ static cot_status on_place(void *ctx, char *path, size_t size, cot_error *err)
 {
     call *c = ctx;
     cot_status status = COT_OK;
-    object_begins();
+    alarm(WATCHDOG_S);
     if (!c->store) COT_TRY(cot_store_open(&c->store, c->config->store, err));
     COT_TRY(cot_store_place(c->store, c->config->watermark_mib, path, size, err));
 done:
@@ -111,7 +77,6 @@ done:
         c->refused++;
         cot_log(COT_WARN, "object.refused", NULL, "host=%s ae=%s status=%s reason=\"%s\"", c->host, c->ae,
                 cot_status_name(status), err->text);
-        object_ended();
     }
     return status;
 }
@@ -133,7 +98,7 @@ static cot_status on_store(void *ctx, const cot_received *object, cot_error *err
         c->objects++;
         cot_log(COT_INFO, "object.received", job, "host=%s ae=%s bytes=%zu", c->host, c->ae, object->head->bytes);
     }
-    object_ended();
+    alarm(WATCHDOG_S);
     return status;
 }
 
@@ -144,7 +109,7 @@ static void on_refused(void *ctx, const cot_received *object, const cot_error *w
     c->refused++;
     cot_log(COT_WARN, "object.refused", NULL, "host=%s ae=%s status=%s reason=\"%s\"", c->host, c->ae,
             cot_status_name(why->status), why->text);
-    object_ended();
+    alarm(WATCHDOG_S);
 }
 
 _Noreturn void door_serve_one(const cot_config *config, int fd, const char *host)
@@ -161,17 +126,10 @@ _Noreturn void door_serve_one(const cot_config *config, int fd, const char *host
                                .dimse_timeout_s = config->dimse_timeout_s,
                                .limits = COT_GUARD_LIMITS_INIT};
     if (config->max_object_mib) options.limits.max_bytes = config->max_object_mib << 20;
-    handle(SIGTERM, on_stop);
-    handle(SIGINT, on_stop);
-    handle(SIGHUP, SIG_IGN);
-    handle(SIGALRM, on_alarm);
-    handle(SIGCHLD, SIG_DFL);
-    process_free_signals();
     alarm(WATCHDOG_S);
     limit(config);
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
     const cot_status status = cot_scp_serve(fd, host, &options, &handler, &err);
-    in_object = 1; /* from here on to the end without interruption; the watchdog stays */
     cot_store_close(c.store);
     if (c.opened)
         cot_log(status == COT_OK ? COT_INFO : COT_WARN, "association.close", NULL,
