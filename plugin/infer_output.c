@@ -1,0 +1,134 @@
+/* What `stepcot infer` prints and writes (infer.h). File names come from the input's own base name when that is a plain one,
+ * never from what is inside the file. SPDX-License-Identifier: Apache-2.0 */
+#include "plugin/infer.h"
+
+#include <errno.h>
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+cot_status infer_output_init(infer_output *out, const char *folder, bool json, cot_error *err)
+{
+    struct stat st;
+    memset(out, 0, sizeof *out);
+    out->folder = folder;
+    out->json = json;
+    if (!folder) return COT_OK;
+    if (mkdir(folder, 0750) != 0 && errno != EEXIST)
+        return cot_fail(err, COT_E_IO, "make folder %s: %s", folder, strerror(errno));
+    if (stat(folder, &st) != 0 || !S_ISDIR(st.st_mode))
+        return cot_fail(err, COT_E_IO, "%s is not a folder. Name another with -o", folder);
+    return COT_OK;
+}
+
+void infer_output_fini(infer_output *out)
+{
+    tdestroy(out->names, free);
+    out->names = NULL;
+}
+
+/* ---- names ---- */
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+/* false: the name was given before, or there is no memory. */
+static bool name_is_new(infer_output *out, const char *name)
+{
+    char *copy = strdup(name);
+    if (!copy) return false;
+    char **kept = tsearch(copy, &out->names, by_name);
+    const bool fresh = kept && *kept == copy;
+    if (!fresh) free(copy);
+    return fresh;
+}
+
+static void stem_of(char stem[101], const char *path)
+{
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
+    const size_t n = dot && dot > base && strlen(dot) <= 5 ? (size_t)(dot - base) : strlen(base);
+    const bool plain = base[0] != '.' && base[0] != '-' && n > 0 && n <= 100 &&
+                       strspn(base, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") >= n;
+    snprintf(stem, 101, "%.*s", plain ? (int)n : 7, plain ? base : "reading");
+}
+
+static cot_status place(infer_output *out, char *to, size_t size, const char *path, const char *ending, cot_error *err)
+{
+    char stem[101], name[160];
+    stem_of(stem, path);
+    snprintf(name, sizeof name, "%s%s", stem, ending);
+    for (unsigned k = 2; !name_is_new(out, name); k++) {
+        if (k > 1000000) return cot_fail(err, COT_E_LIMIT, "no free name for the result of %s", path);
+        snprintf(name, sizeof name, "%s-%u%s", stem, k, ending);
+    }
+    if (snprintf(to, size, "%s/%s", out->folder, name) >= (int)size)
+        return cot_fail(err, COT_E_LIMIT, "%s: the path is too long. Name a shorter folder with -o", out->folder);
+    return COT_OK;
+}
+
+/* ---- files ---- */
+static cot_status write_report(infer_output *out, const cot_chain *chain, const cot_config *config, const char *path,
+                               const cot_decoded *decoded, cot_sandbox *sandbox, cot_error *err)
+{
+    cot_status status;
+    char to[1100];
+    cot_report_made made;
+    const cot_report_options options = {.title = config->title,
+                                        .manufacturer = config->manufacturer,
+                                        .station = config->station,
+                                        .uid_root = config->uid_root,
+                                        .program_version = COT_VERSION,
+                                        .series_number = config->series_number};
+    COT_TRY(place(out, to, sizeof to, path, ".sr.dcm", err));
+    COT_TRY(cot_sandbox_report(sandbox, &made, to, path, decoded->head.dataset_sha256, chain, &options,
+                               (int64_t)time(NULL), err));
+    out->written++;
+done:
+    return status;
+}
+
+static cot_status write_json(infer_output *out, const char *json, const char *path, cot_error *err)
+{
+    cot_status status;
+    char to[1100];
+    COT_TRY(place(out, to, sizeof to, path, ".json", err));
+    COT_TRY(cot_file_write_durable(to, json, strlen(json), err));
+    out->written++;
+done:
+    return status;
+}
+
+/* A report must lie in the image's study: without a guarded header there is none. */
+static bool can_report(const cot_decoded *d)
+{
+    return d->dicom && d->head.study[0] && d->head.sop_instance[0];
+}
+
+cot_status infer_output_put(infer_output *out, const cot_chain *chain, const cot_steps *steps, const cot_config *config,
+                            const char *path, const cot_decoded *decoded, cot_sandbox *sandbox, cot_error *err)
+{
+    cot_status status = COT_OK;
+    char *json = NULL, shown[512];
+    const bool as_report = out->folder && can_report(decoded);
+    COT_TRY(cot_chain_to_json(&json, chain, steps, path, err));
+    if (out->json)
+        puts(json);
+    else
+        cot_chain_print(chain, steps, path, stdout);
+    fflush(stdout);
+    if (!out->folder) goto done;
+    if (as_report) {
+        COT_TRY(write_report(out, chain, config, path, decoded, sandbox, err));
+        goto done;
+    }
+    fprintf(stderr, "stepcot infer: %s: JSON instead of a report: there is no patient or study to file one under%s\n",
+            cli_shown(shown, sizeof shown, path),
+            decoded->dicom ? " (the file's header cannot be used)" : " (a picture, not DICOM)");
+    COT_TRY(write_json(out, json, path, err));
+done:
+    free(json);
+    return status;
+}

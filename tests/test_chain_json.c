@@ -1,0 +1,310 @@
+/* links: plugin */
+/* A reading survives JSON and back bit for bit; JSON that is not exactly a reading is refused.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "plugin/chain_json.h"
+#include "plugin/utf8.h"
+#include "tests/check.h"
+
+static cot_error err;
+
+static cot_steps *steps(void)
+{
+    static cot_steps *loaded;
+    if (!loaded && cot_steps_load(&loaded, NULL, &err) != COT_OK) abort();
+    return loaded;
+}
+
+/* Probabilities without a short decimal form, largest at (s * 3) % n. */
+static void fill_answer(cot_answer *a, size_t s)
+{
+    float sum = 0;
+    a->available = true;
+    a->answer = (s * 3) % a->n_options;
+    a->second = (a->answer + 1) % a->n_options;
+    for (size_t i = 0; i < a->n_options; i++) {
+        a->probability[i] = i == a->answer ? 0 : i == a->second ? 1.0f / 7 : 1.0f / (float)(97 + 11 * i + s);
+        sum += a->probability[i];
+    }
+    a->probability[a->answer] = 1 - sum;
+    snprintf(a->rationale, sizeof a->rationale, "because \"%zu\" \\ \n\t \x01", s);
+}
+
+static cot_chain *made(cot_chain_state state)
+{
+    cot_chain *c;
+    if (cot_chain_create(&c, steps(), &err) != COT_OK) abort();
+    c->state = state;
+    for (size_t s = 0; s < c->n_steps; s++) fill_answer(&c->answers[s], s);
+    if (state == COT_CHAIN_PARTIAL) {
+        c->answers[3].available = false;
+        snprintf(c->answers[3].reason, sizeof c->answers[3].reason, "not trained");
+    }
+    strcpy(c->summary, "all \xc3\xa4\xe2\x82\xac\xf0\x9f\xab\x81");
+    strcpy(c->reader.name, "Reader");
+    strcpy(c->reader.version, "1");
+    memset(c->reader.training, 't', sizeof c->reader.training - 1);
+    memset(c->reader.notice, '"', sizeof c->reader.notice - 1);
+    return c;
+}
+
+static void check_same(const cot_chain *a, const cot_chain *b)
+{
+    CHECK(a->state == b->state && a->n_steps == b->n_steps);
+    CHECK(!memcmp(&a->reader, &b->reader, sizeof a->reader));
+    CHECK_TEXT(b->summary, a->summary);
+    CHECK_TEXT(b->refusal, a->refusal);
+    CHECK_TEXT(b->refusal_id, a->refusal_id);
+    CHECK_TEXT(b->schema_sha256, a->schema_sha256);
+    for (size_t s = 0; a->answers && s < a->n_steps; s++) {
+        const cot_answer *x = &a->answers[s], *y = &b->answers[s];
+        CHECK(x->available == y->available);
+        CHECK_TEXT(y->reason, x->reason);
+        if (!x->available) continue;
+        CHECK(x->answer == y->answer && x->second == y->second && x->n_options == y->n_options);
+        CHECK(!memcmp(x->probability, y->probability, x->n_options * sizeof *x->probability));
+        CHECK_TEXT(y->rationale, x->rationale);
+    }
+}
+
+TEST(a_reading_comes_back_bit_for_bit_complete_or_partial)
+{
+    for (int state = COT_CHAIN_COMPLETE; state <= COT_CHAIN_PARTIAL; state++) {
+        cot_chain *a = made((cot_chain_state)state), *b;
+        char *json = NULL;
+        REQUIRE_OK(cot_chain_to_json(&json, a, steps(), "file", &err));
+        CHECK_HAS(json, "\"schema\":\"urn:stepcot:reading:1\"");
+        CHECK_HAS(json, "\"notice\":\"Not a medical device. Not for diagnosis.\"");
+        CHECK(!strchr(json, '\n'));
+        REQUIRE_OK(cot_chain_from_json(&b, json, strlen(json), steps(), &err));
+        check_same(a, b);
+        free(json);
+        cot_chain_destroy(a);
+        cot_chain_destroy(b);
+    }
+}
+
+TEST(a_refusal_without_steps_comes_back)
+{
+    cot_chain *a, *b;
+    char *json;
+    const cot_reader reader = {.name = "R"};
+    REQUIRE_OK(cot_chain_refuse(&a, steps(), &reader, "body-part", "body part HIP is not a chest", &err));
+    CHECK_TEXT(a->summary, "Not analysed: body part HIP is not a chest.");
+    REQUIRE_OK(cot_chain_to_json(&json, a, steps(), NULL, &err));
+    CHECK_HAS(json, "\"refusal\":{\"id\":\"body-part\"");
+    REQUIRE_OK(cot_chain_from_json(&b, json, strlen(json), steps(), &err));
+    check_same(a, b);
+    CHECK(b->answers == NULL);
+    free(json);
+    cot_chain_destroy(a);
+    cot_chain_destroy(b);
+}
+
+TEST(a_source_name_that_is_no_utf8_gives_valid_json)
+{
+    cot_chain *a = made(COT_CHAIN_COMPLETE), *b;
+    char *json;
+    REQUIRE_OK(cot_chain_to_json(&json, a, steps(), "bad\xff\xc0\xaf\xed\xa0\x80name", &err));
+    CHECK(utf8_valid(json));
+    CHECK_OK(cot_chain_from_json(&b, json, strlen(json), steps(), &err));
+    free(json);
+    cot_chain_destroy(a);
+    cot_chain_destroy(b);
+}
+
+TEST(a_chain_that_breaks_its_promises_is_not_written)
+{
+    char *json;
+    cot_chain *c = made(COT_CHAIN_COMPLETE);
+    c->answers[2].probability[0] = NAN;
+    CHECK_FAILS(cot_chain_to_json(&json, c, steps(), NULL, &err), COT_E_INPUT, "step pattern");
+    cot_chain_destroy(c);
+    c = made(COT_CHAIN_COMPLETE);
+    c->answers[2].answer = 99;
+    CHECK_FAILS(cot_chain_to_json(&json, c, steps(), NULL, &err), COT_E_INPUT, "other answers");
+    cot_chain_destroy(c);
+    c = made(COT_CHAIN_COMPLETE);
+    c->answers[2].available = false;
+    CHECK_FAILS(cot_chain_to_json(&json, c, steps(), NULL, &err), COT_E_INPUT, "1 of 7 steps are missing");
+    c->state = COT_CHAIN_REFUSED;
+    CHECK_FAILS(cot_chain_to_json(&json, c, steps(), NULL, &err), COT_E_INPUT, "contradict");
+    cot_chain_destroy(c);
+}
+
+/* ---- what must be refused: a good text with one piece replaced ---- */
+static char *good(void)
+{
+    static char *json;
+    if (!json) {
+        cot_chain *c = made(COT_CHAIN_PARTIAL);
+        if (cot_chain_to_json(&json, c, steps(), "file", &err) != COT_OK) abort();
+        cot_chain_destroy(c);
+    }
+    return json;
+}
+
+static cot_status read_with(const char *old, const char *new)
+{
+    const char *json = good(), *at = strstr(json, old);
+    if (!at) return cot_fail(&err, COT_E_BUG, "the test's text is not in the JSON");
+    const size_t size = strlen(json) + strlen(new) + 1;
+    char *text = malloc(size);
+    if (!text) abort();
+    snprintf(text, size, "%.*s%s%s", (int)(at - json), json, new, at + strlen(old));
+    cot_chain *c = NULL;
+    const cot_status status = cot_chain_from_json(&c, text, strlen(text), steps(), &err);
+    cot_chain_destroy(c);
+    free(text);
+    return status;
+}
+
+TEST(another_schema_version_or_step_schema_is_refused)
+{
+    CHECK_FAILS(read_with("reading:1", "reading:2"), COT_E_INPUT, "\"schema\" is not");
+    CHECK_FAILS(read_with("steps:cxr:1", "steps:cxr:9"), COT_E_INPUT, "another step schema");
+    CHECK_FAILS(read_with("\"id\":\"detection\"", "\"id\":\"other\""), COT_E_INPUT, "\"id\" is not \"detection\"");
+}
+
+TEST(wrong_kinds_and_missing_members_are_named)
+{
+    CHECK_FAILS(read_with("\"summary\":\"", "\"summary\":7,\"x\":\""), COT_E_INPUT,
+                "\"summary\" is missing or no string");
+    CHECK_FAILS(read_with("\"state\":\"partial\"", "\"state\":\"done\""), COT_E_INPUT, "\"state\" is \"done\"");
+    CHECK_FAILS(read_with("\"available\":true", "\"available\":1"), COT_E_INPUT, "\"available\"");
+    CHECK_FAILS(read_with("\"certainty\":", "\"certainly\":"), COT_E_INPUT, "\"certainty\"");
+    CHECK_FAILS(read_with("\"reader\":{", "\"reader\":[],\"x\":{"), COT_E_INPUT, "\"reader\"");
+    CHECK_FAILS(read_with("\"steps\":[", "\"steps\":[1,"), COT_E_INPUT, "\"steps\"");
+    CHECK_FAILS(read_with("\"options\":[", "\"options\":[{},"), COT_E_INPUT, "\"options\" of step");
+}
+
+TEST(numbers_that_are_no_probabilities_are_refused)
+{
+    CHECK_FAILS(read_with("\"probability\":", "\"probability\":-"), COT_E_INPUT, "no number from 0 to 1");
+    CHECK_FAILS(read_with("\"probability\":", "\"probability\":1e999,\"x\":"), COT_E_INPUT, "no number from 0 to 1");
+    CHECK_FAILS(read_with("\"probability\":", "\"probability\":0.5,\"x\":"), COT_E_INPUT,
+                "differs from the probability");
+    CHECK_FAILS(read_with("\"certainty\":", "\"certainty\":0.5,\"x\":"), COT_E_INPUT, "differs from the probability");
+}
+
+TEST(text_longer_than_its_field_is_refused)
+{
+    char much[4000];
+    strcpy(much, "\"summary\":\"");
+    memset(much + strlen(much), 'x', 2000);
+    much[2011] = 0;
+    CHECK_FAILS(read_with("\"summary\":\"", much), COT_E_INPUT, "at most 1024 fit");
+}
+
+TEST(state_and_steps_that_contradict_each_other_are_refused)
+{
+    CHECK_FAILS(read_with("\"state\":\"partial\"", "\"state\":\"complete\""), COT_E_INPUT, "steps are missing");
+    CHECK_FAILS(read_with("\"state\":\"partial\"", "\"state\":\"refused\""), COT_E_INPUT, "\"refusal\"");
+}
+
+TEST(every_truncation_is_refused)
+{
+    const char *json = good();
+    const size_t size = strlen(json);
+    size_t refused = 0;
+    for (size_t n = 0; n < size; n++) {
+        char *part = malloc(n ? n : 1); /* exactly n bytes: a read beyond is seen by the sanitizer */
+        cot_chain *c;
+        memcpy(part, json, n);
+        refused += cot_chain_from_json(&c, part, n, steps(), &err) == COT_E_INPUT;
+        free(part);
+    }
+    CHECK_NUMBER(refused, size);
+}
+
+TEST(flipped_bytes_never_crash_and_never_break_the_promises)
+{
+    const char *json = good();
+    const size_t size = strlen(json);
+    char *text = malloc(size);
+    unsigned seed = 1;
+    REQUIRE(text);
+    for (int round = 0; round < 3000; round++) {
+        cot_chain *c = NULL;
+        memcpy(text, json, size);
+        for (int k = 0; k < 3; k++) {
+            seed = seed * 1664525u + 1013904223u;
+            text[(seed >> 4) % size] = (char)(seed >> 24);
+        }
+        if (cot_chain_from_json(&c, text, size, steps(), &err) == COT_OK)
+            CHECK(chain_consistent(c, steps(), &err) == COT_OK);
+        cot_chain_destroy(c);
+    }
+    free(text);
+}
+
+TEST(deep_long_and_trailing_text_is_refused)
+{
+    cot_chain *c;
+    char deep[200001];
+    memset(deep, '[', 200000);
+    deep[200000] = 0;
+    CHECK_FAILS(cot_chain_from_json(&c, deep, 200000, steps(), &err), COT_E_INPUT, "nested deeper");
+    const size_t large = CHAIN_JSON_MAX + 1;
+    char *much = malloc(large);
+    REQUIRE(much);
+    memset(much, ' ', large);
+    CHECK_FAILS(cot_chain_from_json(&c, much, large, steps(), &err), COT_E_LIMIT, "at most");
+    free(much);
+    CHECK_FAILS(cot_chain_from_json(&c, "{}x", 3, steps(), &err), COT_E_INPUT, "after the JSON");
+    CHECK_FAILS(cot_chain_from_json(&c, "{\0}", 3, steps(), &err), COT_E_INPUT, "NUL byte");
+    CHECK_FAILS(cot_chain_from_json(&c, "{\"a\":\"\\u0000\"}", 14, steps(), &err), COT_E_INPUT, "NUL character");
+    CHECK_FAILS(cot_chain_from_json(&c, "", 0, steps(), &err), COT_E_INPUT, "not JSON");
+}
+
+/* ---- the table ---- */
+static void printed(char *to, size_t size, const cot_chain *c, const char *source)
+{
+    FILE *stream = tmpfile();
+    if (!stream) abort();
+    cot_chain_print(c, steps(), source, stream);
+    rewind(stream);
+    to[fread(to, 1, size - 1, stream)] = 0;
+    fclose(stream);
+}
+
+TEST(the_table_has_a_row_per_step_and_says_what_is_not_available)
+{
+    char text[16384];
+    cot_chain *c = made(COT_CHAIN_PARTIAL);
+    printed(text, sizeof text, c, "im\x1b[31mage\xff");
+    CHECK_HAS(text, "im?[31mage?\n");
+    for (size_t s = 0; s < 7; s++) CHECK_HAS(text, steps()->steps[s].title);
+    CHECK_HAS(text, "not available: not trained");
+    CHECK_HAS(text, COT_NOT_A_DEVICE);
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) CHECK(utf8_width(line) <= 100);
+    cot_chain_destroy(c);
+}
+
+TEST(the_table_of_a_refusal_says_why)
+{
+    char text[16384];
+    cot_chain *c;
+    REQUIRE_OK(cot_chain_refuse(&c, steps(), NULL, "body-part", "body part HIP", &err));
+    printed(text, sizeof text, c, "x");
+    CHECK_HAS(text, "Not analysed: body part HIP (body-part)");
+    cot_chain_destroy(c);
+}
+
+TEST(utf8_is_told_from_what_is_not)
+{
+    char clean[16];
+    CHECK(utf8_valid("a\xc3\xa4\xe2\x82\xac\xf0\x9f\xab\x81"));
+    CHECK(!utf8_valid("\xc0\xaf") && !utf8_valid("\xed\xa0\x80") && !utf8_valid("\xf4\x90\x80\x80") &&
+          !utf8_valid("\xe2\x82"));
+    utf8_clean(clean, sizeof clean,
+               "a\nb\xe2\x80\xae"
+               "c");
+    CHECK_TEXT(clean, "a?b?c");
+    utf8_clean(clean, 4, "ab\xe2\x82\xac");
+    CHECK_TEXT(clean, "ab");
+    CHECK_NUMBER(utf8_width("\xe8\x83\xb8"
+                            "a\xcc\x88"),
+                 3);
+}
+
+CHECK_MAIN
