@@ -14,27 +14,38 @@
 #define CHUNK          200
 #define ORPHAN_AFTER_S 3600 /* younger files may be on their way in, or a report about to be recorded */
 
-/* Ended: reported or dropped, nothing waiting or sending, no change since the cutoff. Failed jobs keep their image: retry needs it. */
+/* Ended: reported or dropped, nothing waiting or sending, no change since the cutoff. Failed jobs keep their image: retry
+ * needs it. Walked by rowid, so that what must stay is looked at once and not again for every chunk. */
 #define ENDED                                                                                                          \
-    "SELECT j.id FROM job j WHERE j.kept=1 AND j.state IN (?1,?2) AND j.changed_us<?3 AND NOT EXISTS"                  \
-    " (SELECT 1 FROM delivery d WHERE d.job=j.id AND (d.state IN (?4,?5) OR d.changed_us>=?3)) LIMIT 1"
+    "SELECT j.rowid, j.id FROM job j NOT INDEXED WHERE j.rowid>?6 AND j.kept=1 AND j.state IN (?1,?2)"                 \
+    " AND j.changed_us<?3 AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.job=j.id AND (d.state IN (?4,?5)"           \
+    " OR d.changed_us>=?3)) ORDER BY j.rowid LIMIT ?7"
 
-static cot_status forget_chunk(cot_store *store, int64_t before_us, char (*ids)[COT_JOB_ID], size_t *n, cot_error *err)
+/* The next chunk after *last; nothing leaves these states but by a person's retry, which needs no image. */
+static cot_status list_ended(cot_store *store, int64_t before_us, int64_t *last, char (*ids)[COT_JOB_ID], size_t *n,
+                             cot_error *err)
 {
+    cot_status status;
     sqlite3_stmt *stmt;
     bool row;
-    *n = 0;
+    COT_TRY(store_query(&stmt, store, err, ENDED, "iiiiiii", (long long)COT_JOB_REPORTED, (long long)COT_JOB_DROPPED,
+                        (long long)before_us, (long long)COT_DELIVERY_WAITING, (long long)COT_DELIVERY_SENDING,
+                        (long long)*last, (long long)CHUNK));
+    for (*n = 0;; (*n)++) {
+        COT_TRY(store_step(store, stmt, &row, err));
+        if (!row || *n == CHUNK) break;
+        *last = sqlite3_column_int64(stmt, 0);
+        store_text(ids[*n], COT_JOB_ID, stmt, 1);
+    }
+done:
+    return status;
+}
+
+static cot_status forget_chunk(cot_store *store, char (*ids)[COT_JOB_ID], size_t n, cot_error *err)
+{
     cot_status status = store_begin(store, err);
     if (status != COT_OK) return status;
-    for (; *n < CHUNK; (*n)++) {
-        COT_TRY(store_query(&stmt, store, err, ENDED, "iiiii", (long long)COT_JOB_REPORTED, (long long)COT_JOB_DROPPED,
-                            (long long)before_us, (long long)COT_DELIVERY_WAITING, (long long)COT_DELIVERY_SENDING));
-        COT_TRY(store_step(store, stmt, &row, err));
-        if (!row) break;
-        store_text(ids[*n], COT_JOB_ID, stmt, 0);
-        sqlite3_reset(stmt);
-        COT_TRY(store_run(store, err, "UPDATE job SET kept=0 WHERE id=?1", "s", ids[*n]));
-    }
+    for (size_t i = 0; i < n; i++) COT_TRY(store_run(store, err, "UPDATE job SET kept=0 WHERE id=?1", "s", ids[i]));
 done:
     return store_end(store, status, err);
 }
@@ -44,9 +55,11 @@ static cot_status purge_images(cot_store *store, double keep_days, size_t *remov
     cot_status status;
     char ids[CHUNK][COT_JOB_ID], path[STORE_FOLDER + 64];
     size_t n = 0;
+    int64_t last = 0;
     const int64_t before_us = cot_now_us() - (int64_t)(keep_days * 86400e6);
     do {
-        COT_TRY(forget_chunk(store, before_us, ids, &n, err));
+        COT_TRY(list_ended(store, before_us, &last, ids, &n, err));
+        if (n > 0) COT_TRY(forget_chunk(store, ids, n, err));
         for (size_t i = 0; i < n; i++) {
             STORE_POINT("purge: forgotten");
             store_object_path(store, ids[i], path, sizeof path);

@@ -130,21 +130,22 @@ cot_status cot_store_failed(cot_store *store, const char *job, const char *reaso
 }
 
 /* ---- sender ---- */
-/* Due, and those stamped in the future of a clock that was set back since. */
-static cot_status list_due(cot_store *store, const char *destination, int64_t *ids, size_t max, size_t *n,
-                           cot_error *err)
+#define DUE                                                                                                            \
+    "SELECT id, deaths FROM delivery WHERE state=?1 AND destination=?2 AND next_us<=?3 ORDER BY next_us, id LIMIT ?4"
+/* Put off before the clock was set back: due as well, else they would wait for the clock to catch up. */
+#define FROM_THE_FUTURE                                                                                                \
+    "SELECT id, deaths FROM delivery INDEXED BY delivery_changed WHERE state=?1 AND destination=?2 AND changed_us>?3"  \
+    " AND next_us>?3 LIMIT ?4"
+
+/* Appends to ids; a suspect, whose sender died before, comes alone. */
+static cot_status add_due(cot_store *store, const char *sql, const char *destination, int64_t *ids, size_t max,
+                          size_t *n, cot_error *err)
 {
     cot_status status;
     sqlite3_stmt *stmt = NULL;
     bool row, suspect = false;
-    const long long now = cot_now_us(), waiting = COT_DELIVERY_WAITING;
-    *n = 0;
-    COT_TRY(
-        store_query(&stmt, store, err,
-                    "SELECT id, deaths FROM (SELECT id, deaths, next_us FROM delivery WHERE state=?1 AND destination=?2"
-                    " AND next_us<=?3 UNION ALL SELECT id, deaths, next_us FROM delivery INDEXED BY delivery_changed"
-                    " WHERE state=?1 AND destination=?2 AND changed_us>?3 AND next_us>?3) ORDER BY next_us LIMIT ?4",
-                    "isii", waiting, destination, now, (long long)max));
+    COT_TRY(store_query(&stmt, store, err, sql, "isii", (long long)COT_DELIVERY_WAITING, destination,
+                        (long long)cot_now_us(), (long long)max));
     while (*n < max && !suspect) {
         COT_TRY(store_step(store, stmt, &row, err));
         if (!row) break;
@@ -156,6 +157,14 @@ static cot_status list_due(cot_store *store, const char *destination, int64_t *i
 done:
     if (stmt) sqlite3_reset(stmt);
     return status;
+}
+
+static cot_status list_due(cot_store *store, const char *destination, int64_t *ids, size_t max, size_t *n,
+                           cot_error *err)
+{
+    *n = 0;
+    const cot_status status = add_due(store, DUE, destination, ids, max, n, err);
+    return status == COT_OK && *n == 0 ? add_due(store, FROM_THE_FUTURE, destination, ids, max, n, err) : status;
 }
 
 static cot_status take_one(cot_store *store, const char *owner, int64_t id, cot_delivery *out, cot_error *err)

@@ -16,7 +16,6 @@ static const char schema[] =
     "CREATE INDEX job_state ON job(state, received_us);"
     "CREATE INDEX job_study ON job(study, received_us);"
     "CREATE INDEX job_sop ON job(sop_instance, dataset_sha256);"
-    "CREATE INDEX job_kept ON job(state, changed_us) WHERE kept=1;"
     "CREATE TABLE reading("
     " job TEXT PRIMARY KEY NOT NULL REFERENCES job(id), report TEXT NOT NULL, fallback TEXT,"
     " sop_instance TEXT NOT NULL, series TEXT NOT NULL, made_us INTEGER NOT NULL, chain TEXT NOT NULL);"
