@@ -84,6 +84,9 @@ static cot_status read_classes(architecture *arch, const cJSON *list, const char
                         "%s: \"step_classes\" lists %d steps, the step schema %s has %zu: use the schema the "
                         "model was made for, or another model",
                         where, cJSON_GetArraySize(list), steps->id, steps->n_steps);
+    for (size_t s = 0; s < steps->n_steps || s == 0; s++)
+        if (!steps->n_steps || !steps->steps[s].n_options)
+            return cot_fail(err, COT_E_CONFIG, "step schema %s: there must be steps, each with options", steps->id);
     arch->classes = calloc(steps->n_steps + 1, sizeof *arch->classes);
     if (!arch->classes) return cot_fail(err, COT_E_MEMORY, "%s: no memory", where);
     arch->n_steps = steps->n_steps;

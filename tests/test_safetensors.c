@@ -197,6 +197,51 @@ TEST(safetensors_refuses_a_name_that_is_there_twice)
                   "there twice");
 }
 
+/* A small generator of its own, so that a failing round can be found again. */
+static uint32_t next_random(uint32_t *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return *state >> 8;
+}
+
+TEST(safetensors_survives_ten_thousand_damaged_files)
+{
+    cot_error err = COT_ERROR_INIT;
+    static const char header[] = "{\"__metadata__\":{\"f\":\"pt\"}," TENSOR("a", "F32", "[2,3]", "[0,24]") "," TENSOR(
+        "b", "F16", "[4]", "[24,32]") "," TENSOR("c", "I64", "[]", "[32,40]") "}";
+    enum { SIZE = 8 + sizeof header - 1 + 40 };
+    uint32_t state = 1;
+    size_t parsed = 0, refused = 0;
+    for (size_t round = 0; round < 10000; round++) {
+        unsigned char *bytes = calloc(SIZE, 1); /* of its exact size, so that the sanitizer sees every step too far */
+        REQUIRE(bytes);
+        bytes[0] = sizeof header - 1;
+        memcpy(bytes + 8, header, sizeof header - 1);
+        for (uint32_t hits = next_random(&state) % 4; hits; hits--) {
+            const uint32_t at = next_random(&state) % SIZE;
+            static const char likely[] = "0123456789,[]{}\":-eF\\";
+            const uint32_t c = next_random(&state);
+            bytes[at] = (unsigned char)(c & 1 ? likely[(c >> 1) % (sizeof likely - 1)] : (char)(c >> 1));
+        }
+        safetensors *file = NULL;
+        const size_t size = round % 5 ? SIZE : next_random(&state) % SIZE;
+        if (safetensors_parse(&file, (cot_blob){bytes, size}, "file", &err) == COT_OK) {
+            parsed++;
+            for (size_t i = 0; i < safetensors_count(file); i++) {
+                const tensor *t = safetensors_at(file, i);
+                if (t->data < bytes || t->data + t->bytes > bytes + size)
+                    CHECK_FAIL_("round %zu: out of bounds", round);
+            }
+        } else {
+            refused++;
+            CHECK(err.text[0] != 0);
+        }
+        safetensors_close(file);
+        free(bytes);
+    }
+    CHECK(parsed > 1000 && refused > 1000);
+}
+
 TEST(safetensors_writer_is_deterministic_and_read_back_equal)
 {
     cot_error err = COT_ERROR_INIT;

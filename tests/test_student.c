@@ -206,6 +206,23 @@ TEST(student_equals_pytorch_on_a_preprocessed_radiograph)
     free(x);
 }
 
+/* The other implementation of GEMM and convolution, chosen by hand on the same device. */
+TEST(student_equals_pytorch_with_clblast_too)
+{
+    cot_error err = COT_ERROR_INIT;
+    REQUIRE_OK(open_world(&err));
+    cot_device_options options = COT_DEVICE_OPTIONS_INIT;
+    options.gemm = COT_GEMM_CLBLAST;
+    cot_device *device = NULL;
+    cot_model *model = NULL;
+    REQUIRE_OK(cot_device_open(&device, &options, &err));
+    CHECK_NUMBER(cot_device_gemm(device), COT_GEMM_CLBLAST);
+    CHECK_OK(cot_model_create(&model, device, world.package, world.steps, SEEDS, &err));
+    if (model) check_random(model, "random.logits", SEEDS);
+    cot_model_destroy(model);
+    cot_device_close(device);
+}
+
 /* ---- pictures to answers ---- */
 TEST(reading_of_radiographs_equals_pytorch_and_pillow)
 {
