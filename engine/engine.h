@@ -2,7 +2,7 @@
  * Knows nothing of DICOM or XML; takes floats, sizes and the step schema.
  * Threads: a cot_model belongs to its device's thread; package functions: any thread.
  * SPDX-License-Identifier: Apache-2.0 */
-/* clang-format off: laid out by hand */
+/* clang-format off */
 #ifndef COT_ENGINE_H
 #define COT_ENGINE_H
 #include "config/base.h"
