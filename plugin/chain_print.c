@@ -50,10 +50,10 @@ static void answer_text(char *to, size_t size, const cot_answer *a, const cot_st
     if (!a->available) {
         snprintf(clean, sizeof clean, "not available: %s", a->reason);
     } else {
-        const int n = snprintf(clean, sizeof clean, "%s  %.1f %%", step->options[a->answer].label,
+        const int n = snprintf(clean, sizeof clean, "%s  %.1f%%", step->options[a->answer].label,
                                100.0 * (double)a->probability[a->answer]);
         if (a->second != a->answer && n > 0 && (size_t)n < sizeof clean)
-            snprintf(clean + n, sizeof clean - (size_t)n, "  (next: %s %.1f %%)", step->options[a->second].label,
+            snprintf(clean + n, sizeof clean - (size_t)n, "  (next: %s %.1f%%)", step->options[a->second].label,
                      100.0 * (double)a->probability[a->second]);
     }
     utf8_clean(to, size, clean);
@@ -105,7 +105,8 @@ void cot_chain_print(const cot_chain *chain, const cot_steps *steps, const char 
         snprintf(text, sizeof text, "%s, version %s%s%s", chain->reader.name, chain->reader.version,
                  chain->reader.device[0] ? ", on " : "", chain->reader.device);
         print_labelled("Reader: ", text, width, stream);
-        print_labelled("Notice: ", chain->reader.notice, width, stream);
+        if (!strstr(chain->summary, chain->reader.notice))
+            print_labelled("Notice: ", chain->reader.notice, width, stream);
     }
     fprintf(stream, "  %s\n\n", COT_NOT_A_DEVICE);
 }

@@ -84,7 +84,7 @@ static int unknown_option(const char *command, const cli_option *options, size_t
     snprintf(word, sizeof word, "%.*s", (int)strcspn(argument + strspn(argument, "-"), "="),
              argument + strspn(argument, "-"));
     if (word[0] && word[1]) nearest = cot_nearest(word, names, known);
-    return nearest ? cli_usage(command, "unknown option %s; did you mean --%s?", argument, nearest)
+    return nearest ? cli_usage(command, "unknown option %s (did you mean --%s?)", argument, nearest)
                    : cli_usage(command, "unknown option %s", argument);
 }
 

@@ -148,7 +148,10 @@ static cot_status refuse(infer *w, batch *b, size_t i, cot_error *err)
     const cot_decoded *d = &b->decoded[i];
     cot_reader reader = *cot_package_reader(w->package);
     if (!reader.program[0]) snprintf(reader.program, sizeof reader.program, "%s %s", COT_PROGRAM, COT_VERSION);
-    return cot_chain_refuse(&b->chains[i], w->steps, &reader, d->refusal_id, d->text, err);
+    /* the path stands above the table already */
+    const size_t n = strlen(b->paths[i]);
+    const bool prefixed = !strncmp(d->text, b->paths[i], n) && !strncmp(d->text + n, ": ", 2);
+    return cot_chain_refuse(&b->chains[i], w->steps, &reader, d->refusal_id, d->text + (prefixed ? n + 2 : 0), err);
 }
 
 static cot_status put(infer *w, const batch *b, size_t i, cot_error *err)

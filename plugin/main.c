@@ -50,7 +50,7 @@ static int unknown(const char *word)
         if (commands[i].what) names[n++] = commands[i].name;
     const char *nearest = cot_nearest(word, names, n);
     fprintf(stderr, "%s: unknown command %s%s%s%s. See: %s --help\n", COT_PROGRAM, cli_shown(shown, sizeof shown, word),
-            nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "", COT_PROGRAM);
+            nearest ? " (did you mean " : "", nearest ? nearest : "", nearest ? "?)" : "", COT_PROGRAM);
     return EXIT_USAGE;
 }
 
