@@ -83,6 +83,14 @@ static cot_status find_architecture(importing *im, cot_error *err)
                           im->arch.width, im->arch.dim, CARD_WIDTH_MAX, CARD_DIM_MAX);
         goto done;
     }
+    const cJSON *said = cJSON_GetObjectItemCaseSensitive(im->summary, "width");
+    if (said && (!cJSON_IsNumber(said) || said->valuedouble != (double)im->arch.width)) {
+        status = cot_fail(err, COT_E_MODEL,
+                          "%s: \"width\" is not %zu, which the weights have: the two files are not of one "
+                          "training run",
+                          im->summary_path, im->arch.width);
+        goto done;
+    }
     im->arch.n_steps = im->steps->n_steps;
     im->arch.classes = calloc(im->steps->n_steps + 1, sizeof *im->arch.classes);
     if (!im->arch.classes) status = cot_fail(err, COT_E_MEMORY, "model import: no memory");

@@ -2,6 +2,7 @@
  * Packages: import of a training run's folder, and every way in which a package can be wrong, with its message.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "config/config.h"
+#include "engine/card.h"
 #include "engine/engine.h"
 #include "tests/check.h"
 #include "tests/tiny_model.h"
@@ -217,6 +218,8 @@ TEST(import_refuses_a_summary_that_lacks_what_is_needed)
     check_import_fails(&b, COT_E_MODEL, "\"size\" must be a number from 32");
     REQUIRE(bench_source(&b) && replace(b.source, "summary.json", "3\n ]", "4\n ]"));
     check_import_fails(&b, COT_E_MODEL, "no step from 1 to 3");
+    REQUIRE(bench_source(&b) && replace(b.source, "summary.json", "\"width\": 8", "\"width\": 9"));
+    check_import_fails(&b, COT_E_MODEL, "\"width\" is not 8");
     REQUIRE(bench_source(&b) && replace(b.source, "summary.json", "{", "["));
     check_import_fails(&b, COT_E_MODEL, "not a JSON object");
 }
@@ -372,6 +375,38 @@ TEST(package_with_a_wrong_card_is_refused_by_member)
         check_open_fails(&b, cases[i].why);
         bench_fini(&b);
     }
+}
+
+TEST(card_survives_five_thousand_damages)
+{
+    cot_error err = COT_ERROR_INIT;
+    cot_steps *steps = NULL;
+    size_t size = 0, parsed = 0, refused = 0;
+    uint32_t state = 1; /* a small generator of its own, so that a failing round can be found again */
+    char *text = read_text(COT_SOURCE_DIR "/engine/default", "model.json", &size);
+    REQUIRE(text);
+    REQUIRE_OK(cot_steps_load(&steps, NULL, &err));
+    for (size_t round = 0; round < 5000; round++) {
+        static const char likely[] = "0123456789,[]{}\":-e\\u";
+        char *copy = malloc(size + 1); /* of its exact size, so that the sanitizer sees every step too far */
+        REQUIRE(copy);
+        memcpy(copy, text, size + 1);
+        for (size_t hits = 1 + round % 4; hits; hits--) {
+            state = state * 1664525u + 1013904223u;
+            copy[(state >> 8) % size] = likely[(state >> 4) % (sizeof likely - 1)];
+        }
+        if (round % 7 == 0) copy[(state >> 9) % size] = 0;
+        model_card *card = NULL;
+        const cot_status status = card_parse(&card, copy, "card", steps, &err);
+        CHECK(status == COT_OK || (status == COT_E_MODEL && !card));
+        parsed += status == COT_OK;
+        refused += status != COT_OK;
+        card_destroy(card);
+        free(copy);
+    }
+    CHECK(parsed > 100 && refused > 100);
+    cot_steps_destroy(steps);
+    free(text);
 }
 
 /* ---- the default ---- */
