@@ -92,17 +92,21 @@ static cot_code procedure_code(const report_source &source)
     return code.value[0] && code.scheme[0] && code.meaning[0] ? code : concept_of::procedure_unknown;
 }
 
-static void add_context(report_tree &t, size_t root, const report_job &job)
+static void add_language_and_procedure(report_tree &t, size_t root, const report_job &job)
 {
-    const auto text = [](const char *s) { return std::string(s ? s : ""); };
     tree_context_code(t, root, CONTEXT_MODIFIER, concept_of::language, language_code(job.steps->language));
+    tree_context_code(t, root, CONTEXT_MODIFIER, concept_of::procedure, procedure_code(job.source));
+}
+
+/* Holds for the whole document wherever it stands; text viewers show items in order, and people look for the summary. */
+static void add_observer(report_tree &t, size_t root, const report_job &job)
+{
     tree_context_code(t, root, CONTEXT_OBSERVER, concept_of::observer_type, concept_of::device);
     tree_context_uid(t, root, concept_of::device_uid, job.device_uid);
     tree_context_text(t, root, concept_of::device_name, job.chain->reader.program);
     tree_context_text(t, root, concept_of::device_manufacturer, job.manufacturer());
     tree_context_text(t, root, concept_of::device_model, job.model_name());
-    tree_context_text(t, root, concept_of::device_serial, text(job.options->station));
-    tree_context_code(t, root, CONTEXT_MODIFIER, concept_of::procedure, procedure_code(job.source));
+    tree_context_text(t, root, concept_of::device_serial, job.options->station ? job.options->station : "");
 }
 
 /* ---- one step ---- */
@@ -122,12 +126,10 @@ static cot_code option_key(const cot_steps &steps, const cot_option &option)
     return code;
 }
 
-static void add_coded_answer(report_tree &t, size_t parent, const cot_code &name, const cot_option &option,
-                             double probability)
+static void add_coded(report_tree &t, size_t parent, const cot_code &name, const cot_option &option)
 {
     tree_code(t, parent, name, option.code);
     if (option.laterality.value[0]) tree_code(t, parent, concept_of::laterality, option.laterality);
-    tree_percent(t, parent, concept_of::certainty, probability);
 }
 
 /* All options but the answer, most probable first. */
@@ -156,8 +158,9 @@ static void add_step(report_tree &t, size_t root, const cot_steps &steps, const 
     }
     const cot_option &option = step.options[answer.answer];
     tree_code(t, section, concept_of::answer, option_key(steps, option));
-    add_coded_answer(t, section, step.concept, option, static_cast<double>(answer.probability[answer.answer]));
+    tree_percent(t, section, concept_of::certainty, static_cast<double>(answer.probability[answer.answer]));
     tree_text(t, section, concept_of::rationale, answer.rationale);
+    add_coded(t, section, step.concept, option);
     add_other_options(t, section, steps, step, answer);
 }
 
@@ -169,11 +172,12 @@ static void add_summary(report_tree &t, size_t root, const report_job &job)
     const size_t last = chain.n_steps - 1;
     const cot_answer &diagnosis = chain.answers[last];
     const size_t section = tree_container(t, root, concept_of::summary);
-    if (diagnosis.available)
-        add_coded_answer(t, section, concept_of::impression, job.steps->steps[last].options[diagnosis.answer],
-                         static_cast<double>(diagnosis.probability[diagnosis.answer]));
-    else
+    if (diagnosis.available) {
+        add_coded(t, section, concept_of::impression, job.steps->steps[last].options[diagnosis.answer]);
+        tree_percent(t, section, concept_of::certainty, static_cast<double>(diagnosis.probability[diagnosis.answer]));
+    } else {
         tree_text(t, section, concept_of::impression, not_available(diagnosis));
+    }
     tree_text(t, section, concept_of::conclusion, chain.summary);
     tree_text(t, section, concept_of::steps_answered,
               std::to_string(job.steps_available()) + " of " + std::to_string(chain.n_steps));
@@ -277,13 +281,26 @@ static void add_algorithm(report_tree &t, size_t root, const report_job &job)
                                                         : "");
 }
 
+static std::string class_name(const std::string &sop_class)
+{
+    static const char *const names[][2] = {
+        {UID_ComputedRadiographyImageStorage, "Computed Radiography image"},
+        {UID_DigitalXRayImageStorageForPresentation, "Digital X-Ray image, for presentation"},
+        {UID_DigitalXRayImageStorageForProcessing, "Digital X-Ray image, for processing"},
+        {UID_SecondaryCaptureImageStorage, "Secondary Capture image"},
+    };
+    for (const auto &name : names)
+        if (sop_class == name[0]) return name[1];
+    const char *known = dcmFindNameOfUID(sop_class.c_str());
+    return known ? known : sop_class;
+}
+
 static void add_image(report_tree &t, size_t root, const report_job &job)
 {
     const report_source &source = job.source;
     const size_t section =
         tree_container(t, root, job.refused() ? concept_of::image_received : concept_of::image_analysed);
-    const char *kind = dcmFindNameOfUID(source.sop_class.c_str());
-    std::string object = kind ? kind : source.sop_class;
+    std::string object = class_name(source.sop_class);
     if (!source.rows.empty() && !source.columns.empty())
         object += ", " + source.columns + " x " + source.rows + " pixels";
     tree_text(t, section, concept_of::object_kind, object + ", " + source.transfer_syntax);
@@ -296,7 +313,7 @@ static void add_image(report_tree &t, size_t root, const report_job &job)
 void content_reading(report_tree &t, const report_job &job)
 {
     const size_t root = tree_root(t, job.options->title);
-    add_context(t, root, job);
+    add_language_and_procedure(t, root, job);
     if (job.refused()) {
         add_refusal(t, root, job);
     } else {
@@ -307,4 +324,5 @@ void content_reading(report_tree &t, const report_job &job)
     add_limits(t, root, job);
     add_algorithm(t, root, job);
     add_image(t, root, job);
+    add_observer(t, root, job);
 }

@@ -128,7 +128,7 @@ static void put_author(DcmDataset &report, const report_job &job)
 static void put_contributing_equipment(DcmDataset &report, const report_job &job)
 {
     const cot_reader &reader = job.chain->reader;
-    if (!reader.name[0]) return;
+    if (job.refused() || !reader.name[0]) return;
     DcmItem &equipment = new_item(report, DCM_ContributingEquipmentSequence);
     DcmItem &purpose = new_item(equipment, DCM_PurposeOfReferenceCodeSequence);
     put(purpose, DCM_CodeValue, "109102");
@@ -160,7 +160,9 @@ static void put_requests(DcmDataset &report, const report_job &job)
     for (signed long i = 0; head.findAndGetSequenceItem(DCM_RequestAttributesSequence, request, i).good() && request;
          i++) {
         DcmItem &item = new_item(report, DCM_ReferencedRequestSequence);
-        copy_or_empty(item, *request, DCM_StudyInstanceUID, &head);
+        OFString study;
+        request->findAndGetOFString(DCM_StudyInstanceUID, study);
+        put(item, DCM_StudyInstanceUID, study.empty() ? job.source.study : study.c_str());
         copy_or_empty(item, *request, DCM_ReferencedStudySequence);
         copy_or_empty(item, *request, DCM_AccessionNumber, &head);
         copy_or_empty(item, *request, DCM_PlacerOrderNumberImagingServiceRequest, &head);

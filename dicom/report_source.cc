@@ -119,18 +119,23 @@ static std::string tag_text(const DcmTagKey &key)
     return std::string(tag.getTagName()) + " " + key.toString().c_str();
 }
 
+/* A text sent with another text's value representation is taken over under the right one. */
 static void copy_attribute(DcmItem &to, DcmItem &from, const DcmTagKey &key)
 {
     DcmElement *element = nullptr;
     if (from.findAndGetElement(key, element).bad() || !element) return;
+    const bool small = element->getLength(EXS_LittleEndianExplicit) <= ATTRIBUTE_BYTES;
     const bool same_kind = DcmVR(element->getVR()).getEVR() == DcmTag(key).getEVR();
-    if (!same_kind || element->getLength(EXS_LittleEndianExplicit) > ATTRIBUTE_BYTES) {
-        if (!is_identity(key)) return;
+    char *text = nullptr;
+    if (small && same_kind) {
+        report_require(from.findAndInsertCopyOfElement(key, &to), "image header: copy an attribute");
+    } else if (small && element->isaString() && DcmTag(key).getEVR() != EVR_SQ && element->getString(text).good()) {
+        report_require(to.putAndInsertString(key, text ? text : ""), "image header: copy a text");
+    } else if (is_identity(key)) {
         report_fail(COT_E_INPUT, "image header: " + tag_text(key) +
-                                     (same_kind ? " is far too long" : " has a wrong value representation") +
+                                     (small ? " has a wrong value representation" : " is far too long") +
                                      ". Correct it at the sender");
     }
-    report_require(from.findAndInsertCopyOfElement(key, &to), "image header: copy an attribute");
 }
 
 /* Declared character set first. Devices that lie about it exist; Latin-1 then loses no byte, and the report says so. */

@@ -342,6 +342,21 @@ TEST(patient_study_and_request_attributes_are_those_of_the_image)
     cot_chain_destroy(chain);
 }
 
+TEST(patient_id_sent_as_another_kind_of_text_is_taken_over)
+{
+    cot_error err = COT_ERROR_INIT;
+    cot_report_made made;
+    cot_chain *chain = case_chain(steps, true);
+    const cot_report_options options = case_options();
+    case_image image = case_image_default();
+    image.id_vr = "SH";
+    use_image(&image);
+    REQUIRE_OK(write_report(&made, chain, &options, &err));
+    CHECK_HAS(dump(report_path), "(0010,0020) LO [PID-1]");
+    use_default_image();
+    cot_chain_destroy(chain);
+}
+
 TEST(absent_attributes_stay_empty_and_mandatory_ones_are_there)
 {
     cot_error err = COT_ERROR_INIT;
