@@ -132,7 +132,7 @@ _Noreturn void door_serve_one(const cot_config *config, int fd, const char *host
     const cot_status status = cot_scp_serve(fd, host, &options, &handler, &err);
     cot_store_close(c.store);
     if (c.opened)
-        cot_log(status == COT_OK ? COT_INFO : COT_WARN, "association.close", NULL,
+        cot_log(COT_DEBUG, "association.close", NULL,
                 "host=%s ae=%s objects=%zu duplicates=%zu refused=%zu ms=%lld%s%s%s", host, c.ae, c.objects,
                 c.duplicates, c.refused, (long long)(process_now_ms() - start), status == COT_OK ? "" : " reason=\"",
                 status == COT_OK ? "" : err.text, status == COT_OK ? "" : "\"");

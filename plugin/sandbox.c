@@ -158,6 +158,43 @@ static cot_status end_judge(const cot_sandbox *sandbox, const sandbox_end *end, 
                     why);
 }
 
+/* ---- a batch of requests, `parallel` under way ---- */
+typedef cot_status (*slip_maker)(int *slip, const void *ctx, size_t i, cot_error *err);
+typedef void (*end_taker)(const cot_sandbox *sandbox, const void *ctx, size_t i, const sandbox_end *end, int slip);
+
+static cot_status run_batch(cot_sandbox *sandbox, sandbox_kind kind, size_t n, slip_maker make, end_taker take,
+                            const void *ctx, cot_error *err)
+{
+    cot_status status = COT_OK;
+    size_t started = 0, ended = 0;
+    int *slips = malloc((n ? n : 1) * sizeof *slips);
+    if (!slips) return cot_fail(err, COT_E_MEMORY, "sandbox: no memory for %zu requests", n);
+    for (size_t i = 0; i < n; i++) slips[i] = -1;
+    while (ended < n) {
+        sandbox_end end;
+        for (; started < n && started - ended < sandbox->limits.parallel; started++) {
+            COT_TRY(make(&slips[started], ctx, started, err));
+            COT_TRY(call_send(sandbox, (uint32_t)started, kind, slips[started], err));
+        }
+        COT_TRY(end_receive(sandbox, &end, err));
+        if (end.id >= n || slips[end.id] < 0) {
+            status = server_lost(sandbox, err);
+            goto done;
+        }
+        take(sandbox, ctx, end.id, &end, slips[end.id]);
+        close(slips[end.id]);
+        slips[end.id] = -1;
+        ended++;
+    }
+done:
+    for (size_t i = 0; i < n; i++)
+        if (slips[i] >= 0) close(slips[i]);
+    /* requests still under way would be mixed up with later ones */
+    if (status != COT_OK && started > ended) sandbox->broken = true;
+    free(slips);
+    return status;
+}
+
 static bool text_ends(const char *text, size_t size)
 {
     return memchr(text, 0, size) != NULL;
@@ -222,52 +259,35 @@ static void decoded_judge(cot_decoded *out, const cot_sandbox *sandbox, const sa
     out->ms = end->ms;
 }
 
-static cot_status decode_start(cot_sandbox *sandbox, int *slip, size_t i, const char *path, bool skip_gates,
-                               cot_error *err)
+typedef struct decode_batch {
+    const char *const *paths;
+    bool skip_gates;
+    cot_decoded *out;
+} decode_batch;
+
+static cot_status decode_slip(int *slip, const void *ctx, size_t i, cot_error *err)
 {
-    cot_status status;
+    const decode_batch *b = ctx;
     sandbox_decode_args args;
     memset(&args, 0, sizeof args);
-    if (snprintf(args.path, sizeof args.path, "%s", path) >= (int)sizeof args.path)
+    if (snprintf(args.path, sizeof args.path, "%s", b->paths[i]) >= (int)sizeof args.path)
         return cot_fail(err, COT_E_INPUT, "sandbox: the path is longer than %zu bytes", sizeof args.path);
-    args.skip_gates = skip_gates;
-    COT_TRY(slip_create(slip, &args, sizeof args, NULL, 0, err));
-    status = call_send(sandbox, (uint32_t)i, SANDBOX_DECODE, *slip, err);
-done:
-    return status;
+    args.skip_gates = b->skip_gates;
+    return slip_create(slip, &args, sizeof args, NULL, 0, err);
+}
+
+static void decode_ended(const cot_sandbox *sandbox, const void *ctx, size_t i, const sandbox_end *end, int slip)
+{
+    decoded_judge(&((const decode_batch *)ctx)->out[i], sandbox, end, slip);
 }
 
 cot_status cot_sandbox_decode(cot_sandbox *sandbox, const char *const *paths, size_t n, bool skip_gates,
                               cot_decoded *out, cot_error *err)
 {
-    cot_status status = COT_OK;
-    size_t started = 0, ended = 0;
-    int *slips = malloc((n ? n : 1) * sizeof *slips);
+    const decode_batch b = {paths, skip_gates, out};
     memset(out, 0, n * sizeof *out);
-    if (!slips) return cot_fail(err, COT_E_MEMORY, "sandbox: no memory for %zu requests", n);
-    for (size_t i = 0; i < n; i++) slips[i] = -1;
-    while (ended < n) {
-        for (; started < n && started - ended < sandbox->limits.parallel; started++)
-            COT_TRY(decode_start(sandbox, &slips[started], started, paths[started], skip_gates, err));
-        sandbox_end end;
-        COT_TRY(end_receive(sandbox, &end, err));
-        if (end.id >= n || slips[end.id] < 0) {
-            status = server_lost(sandbox, err);
-            goto done;
-        }
-        decoded_judge(&out[end.id], sandbox, &end, slips[end.id]);
-        close(slips[end.id]);
-        slips[end.id] = -1;
-        ended++;
-    }
-done:
-    for (size_t i = 0; i < n; i++) {
-        if (slips[i] >= 0) close(slips[i]);
-        if (status != COT_OK) cot_decoded_fini(&out[i]);
-    }
-    /* requests still under way would be mixed up with later ones */
-    if (status != COT_OK && started > ended) sandbox->broken = true;
-    free(slips);
+    const cot_status status = run_batch(sandbox, SANDBOX_DECODE, n, decode_slip, decode_ended, &b, err);
+    for (size_t i = 0; status != COT_OK && i < n; i++) cot_decoded_fini(&out[i]);
     return status;
 }
 
@@ -284,24 +304,23 @@ static bool text_put(char *to, size_t size, const char *from)
     return snprintf(to, size, "%s", from ? from : "") < (int)size;
 }
 
-static cot_status report_args_fill(sandbox_report_args *args, const char *path, const char *source, const char *sha256,
-                                   const cot_chain *chain, const cot_report_options *options, int64_t now_utc,
-                                   cot_error *err)
+static cot_status report_args_fill(sandbox_report_args *args, const cot_report_order *order, cot_error *err)
 {
+    const cot_report_options *options = &order->options;
     memset(args, 0, sizeof *args);
     args->options = *options;
-    args->chain = *chain;
-    args->now_utc = now_utc;
+    args->chain = *order->chain;
+    args->now_utc = order->now_utc;
     args->has_predecessor = options->predecessor && options->predecessor[0];
-    const bool fits = text_put(args->path, sizeof args->path, path) &&
-                      text_put(args->source, sizeof args->source, source) &&
+    const bool fits = text_put(args->path, sizeof args->path, order->path) &&
+                      text_put(args->source, sizeof args->source, order->source) &&
                       text_put(args->predecessor, sizeof args->predecessor, options->predecessor) &&
-                      text_put(args->dataset_sha256, sizeof args->dataset_sha256, sha256) &&
+                      text_put(args->dataset_sha256, sizeof args->dataset_sha256, order->dataset_sha256) &&
                       text_put(args->manufacturer, sizeof args->manufacturer, options->manufacturer) &&
                       text_put(args->station, sizeof args->station, options->station) &&
                       text_put(args->uid_root, sizeof args->uid_root, options->uid_root) &&
                       text_put(args->program_version, sizeof args->program_version, options->program_version);
-    return fits ? COT_OK : cot_fail(err, COT_E_INPUT, "write report %s: a path or text is too long", path);
+    return fits ? COT_OK : cot_fail(err, COT_E_INPUT, "write report %s: a path or text is too long", order->path);
 }
 
 /* Answers, then all probabilities. Caller frees. */
@@ -337,28 +356,57 @@ static cot_status report_judge(cot_report_made *made, int slip, cot_error *err)
     return COT_OK;
 }
 
+typedef struct report_batch {
+    cot_report_order *orders;
+} report_batch;
+
+static cot_status report_slip(int *slip, const void *ctx, size_t i, cot_error *err)
+{
+    cot_status status;
+    const cot_report_order *order = &((const report_batch *)ctx)->orders[i];
+    void *answers = NULL;
+    size_t answers_size;
+    sandbox_report_args *args = malloc(sizeof *args);
+    if (!args) return cot_fail(err, COT_E_MEMORY, "write report: no memory");
+    COT_TRY(report_args_fill(args, order, err));
+    COT_TRY(answers_pack(&answers, &answers_size, order->chain, err));
+    COT_TRY(slip_create(slip, args, sizeof *args, answers, answers_size, err));
+done:
+    free(answers);
+    free(args);
+    return status;
+}
+
+static void report_ended(const cot_sandbox *sandbox, const void *ctx, size_t i, const sandbox_end *end, int slip)
+{
+    cot_report_order *order = &((const report_batch *)ctx)->orders[i];
+    cot_error *err = &order->error;
+    cot_status status = end_judge(sandbox, end, "the report writer", err);
+    if (status == COT_OK) status = report_judge(&order->made, slip, err);
+    if (status != COT_OK)
+        cot_fail_in(err, "report on %s", order->source);
+    else
+        err->status = COT_OK;
+}
+
+cot_status cot_sandbox_reports(cot_sandbox *sandbox, cot_report_order *orders, size_t n, cot_error *err)
+{
+    const report_batch b = {orders};
+    return run_batch(sandbox, SANDBOX_REPORT, n, report_slip, report_ended, &b, err);
+}
+
 cot_status cot_sandbox_report(cot_sandbox *sandbox, cot_report_made *made, const char *path, const char *source,
                               const char *dataset_sha256, const cot_chain *chain, const cot_report_options *options,
                               int64_t now_utc, cot_error *err)
 {
-    cot_status status;
-    int slip = -1;
-    void *answers = NULL;
-    size_t answers_size;
-    sandbox_report_args *args = malloc(sizeof *args);
-    sandbox_end end;
-    if (!args) return cot_fail(err, COT_E_MEMORY, "write report: no memory");
-    COT_TRY(report_args_fill(args, path, source, dataset_sha256, chain, options, now_utc, err));
-    COT_TRY(answers_pack(&answers, &answers_size, chain, err));
-    COT_TRY(slip_create(&slip, args, sizeof *args, answers, answers_size, err));
-    COT_TRY(call_send(sandbox, 0, SANDBOX_REPORT, slip, err));
-    COT_TRY(end_receive(sandbox, &end, err));
-    COT_TRY(end_judge(sandbox, &end, "the report writer", err));
-    status = report_judge(made, slip, err);
-done:
-    if (status != COT_OK) cot_fail_in(err, "report on %s", source);
-    if (slip >= 0) close(slip);
-    free(answers);
-    free(args);
-    return status;
+    cot_report_order order = {.path = path,
+                              .source = source,
+                              .dataset_sha256 = dataset_sha256,
+                              .chain = chain,
+                              .options = *options,
+                              .now_utc = now_utc};
+    const cot_status status = cot_sandbox_reports(sandbox, &order, 1, err);
+    if (status != COT_OK) return status;
+    *made = order.made;
+    return order.error.status == COT_OK ? COT_OK : cot_fail(err, order.error.status, "%s", order.error.text);
 }

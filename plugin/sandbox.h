@@ -29,7 +29,18 @@ typedef struct cot_decoded {
 cot_status cot_sandbox_decode(cot_sandbox *sandbox, const char *const *paths, size_t n, bool skip_gates, cot_decoded *out, cot_error *err);
 void cot_decoded_fini(cot_decoded *decoded);
 
-/* Writes one report in a child (the source's header is parsed there). Options' strings and the chain are passed on. */
+/* Reports, each written in a child (the source's header is parsed there). Options' strings and chains are passed on. */
+typedef struct cot_report_order {
+    const char *path, *source, *dataset_sha256;
+    const cot_chain *chain;
+    cot_report_options options;
+    int64_t now_utc;
+    cot_report_made made; /* out */
+    cot_error error;      /* out: status COT_OK = written */
+} cot_report_order;
+/* `parallel` at a time. COT_OK even when some could not be written: see each. Otherwise the sandbox is gone. */
+cot_status cot_sandbox_reports(cot_sandbox *sandbox, cot_report_order *orders, size_t n, cot_error *err);
+/* One; COT_E_BUG only when the sandbox is gone. */
 cot_status cot_sandbox_report(cot_sandbox *sandbox, cot_report_made *made, const char *path, const char *source,
                               const char *dataset_sha256, const cot_chain *chain, const cot_report_options *options,
                               int64_t now_utc, cot_error *err);

@@ -20,42 +20,49 @@ static bool disk_is_full(const worker *w)
     return statvfs(w->config->store, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < ROOM_BYTES;
 }
 
-static cot_report_options report_options(const worker *w, const cot_job *job, bool basic_text)
+/* A job's two reports: Enhanced SR, and Basic Text SR for destinations that do not take it. */
+typedef struct report_pair {
+    char path[2][1200];
+    cot_report_order *orders; /* [2], in the array that is handed to the sandbox */
+} report_pair;
+
+static void order_reports(const worker *w, const cot_job *job, const cot_chain *chain, report_pair *pair)
 {
     const cot_config *c = w->config;
-    return (cot_report_options){.title = c->title,
-                                .manufacturer = c->manufacturer,
-                                .station = c->station,
-                                .uid_root = c->uid_root,
-                                .program_version = COT_VERSION,
-                                .series_number = c->series_number,
-                                .predecessor = job->predecessor_report[0] ? job->predecessor_report : NULL,
-                                .basic_text = basic_text};
+    static const char *const kinds[2] = {"reading", "basic"};
+    for (int k = 0; k < 2; k++) {
+        cot_store_report_path(w->store, job->id, kinds[k], pair->path[k], sizeof pair->path[k]);
+        pair->orders[k] =
+            (cot_report_order){.path = pair->path[k],
+                               .source = job->object,
+                               .dataset_sha256 = job->dataset_sha256,
+                               .chain = chain,
+                               .now_utc = (int64_t)time(NULL),
+                               .options = {.title = c->title,
+                                           .manufacturer = c->manufacturer,
+                                           .station = c->station,
+                                           .uid_root = c->uid_root,
+                                           .program_version = COT_VERSION,
+                                           .series_number = c->series_number,
+                                           .basic_text = k == 1,
+                                           .predecessor = job->predecessor_report[0] ? job->predecessor_report : NULL}};
+    }
 }
 
-static cot_status write_report(worker *w, const cot_job *job, const cot_chain *chain, bool basic_text, char path[1200],
-                               cot_report_made *made, cot_error *err)
-{
-    const cot_report_options options = report_options(w, job, basic_text);
-    cot_store_report_path(w->store, job->id, basic_text ? "basic" : "reading", path, 1200);
-    return cot_sandbox_report(w->sandbox, made, path, job->object, job->dataset_sha256, chain, &options,
-                              (int64_t)time(NULL), err);
-}
-
-static cot_status record(worker *w, const cot_job *job, const cot_chain *chain, cot_error *err)
+static cot_status record(worker *w, const cot_job *job, const cot_chain *chain, const report_pair *pair, cot_error *err)
 {
     cot_status status;
-    cot_report_made made = {0}, made_basic = {0};
-    char path[1200], fallback[1200], *json = NULL;
+    char *json = NULL;
     const bool refused = chain->state == COT_CHAIN_REFUSED;
-    COT_TRY(write_report(w, job, chain, false, path, &made, err));
-    COT_TRY(write_report(w, job, chain, true, fallback, &made_basic, err));
+    for (int k = 0; k < 2; k++)
+        if (pair->orders[k].error.status != COT_OK)
+            return cot_fail(err, pair->orders[k].error.status, "%s", pair->orders[k].error.text);
     COT_TRY(cot_chain_to_json(&json, chain, w->steps, NULL, err));
-    const cot_store_report report = {.report = path,
-                                     .fallback = fallback,
-                                     .sop_instance = made.sop_instance,
-                                     .series = made.series,
+    const cot_store_report report = {.report = pair->path[0],
+                                     .fallback = pair->path[1],
                                      .chain_json = json,
+                                     .sop_instance = pair->orders[0].made.sop_instance,
+                                     .series = pair->orders[0].made.series,
                                      .refusal = refused ? chain->refusal : NULL};
     COT_TRY(cot_store_reported(w->store, job->id, &report, w->destinations, refused ? w->n_refusals : w->n_destinations,
                                err));
@@ -64,16 +71,18 @@ done:
     return status;
 }
 
-/* The image cannot be reported, now or ever: parked with its reason. A full disk or a dead sandbox is no fault of the image. */
-static cot_status give_up(worker *w, const cot_job *job, cot_status why, cot_error *err)
+/* The image cannot be reported, now or ever: parked with its reason. A full disk is no fault of the image. */
+static cot_status give_up(worker *w, const cot_job *job, cot_error *err)
 {
     cot_error store_err = COT_ERROR_INIT;
-    if (why == COT_E_BUG) return why;
     if (disk_is_full(w)) return COT_E_LIMIT;
     cot_log(COT_ERROR_LEVEL, "job.failed", job->id, "reason=\"%s\"", err->text);
     const cot_status status = cot_store_failed(w->store, job->id, err->text, &store_err);
-    if (status != COT_OK) *err = store_err;
-    return status;
+    if (status == COT_OK) return COT_OK;
+    *err = store_err;
+    if (status != COT_E_REFUSED) return status;
+    cot_log(COT_WARN, "job.moved", job->id, "reason=\"%s\"", err->text); /* someone else has it now */
+    return COT_OK;
 }
 
 /* ---- one batch ---- */
@@ -125,7 +134,7 @@ static cot_status read_batch(worker *w, size_t n, cot_error *err)
     for (size_t i = 0; i < n; i++) {
         status = read_some(w, i, i + 1, err);
         if (status == COT_E_DEVICE) return status;
-        if (status != COT_OK) COT_TRY(give_up(w, &w->jobs[i], status, err));
+        if (status != COT_OK) COT_TRY(give_up(w, &w->jobs[i], err));
     }
     status = COT_OK;
 done:
@@ -137,22 +146,43 @@ static const char *state_name(cot_chain_state state)
     return state == COT_CHAIN_COMPLETE ? "complete" : state == COT_CHAIN_PARTIAL ? "partial" : "refused";
 }
 
+static void say_read(const worker *w, size_t i, size_t n, double read_ms, int64_t start)
+{
+    const cot_chain *chain = w->chains[i];
+    const bool refused = chain->state == COT_CHAIN_REFUSED;
+    cot_log(COT_INFO, "read", w->jobs[i].id, "state=%s%s%s batch=%zu decode_ms=%.0f read_ms=%.0f ms=%lld",
+            state_name(chain->state), refused ? " gate=" : "", refused ? chain->refusal_id : "", n, w->decoded[i].ms,
+            read_ms, (long long)(process_now_ms() - start));
+}
+
 static cot_status finish_batch(worker *w, size_t n, int64_t start, double read_ms, cot_error *err)
 {
     cot_status status = COT_OK;
-    for (size_t i = 0; i < n; i++) {
-        const cot_chain *chain = w->chains[i];
-        if (!chain) continue;
-        status = record(w, &w->jobs[i], chain, err);
-        if (status == COT_OK)
-            cot_log(COT_INFO, "read", w->jobs[i].id, "state=%s%s%s batch=%zu decode_ms=%.0f read_ms=%.0f ms=%lld",
-                    state_name(chain->state), chain->state == COT_CHAIN_REFUSED ? " gate=" : "",
-                    chain->state == COT_CHAIN_REFUSED ? chain->refusal_id : "", n, w->decoded[i].ms, read_ms,
-                    (long long)(process_now_ms() - start));
-        else
-            COT_TRY(give_up(w, &w->jobs[i], status, err));
+    size_t m = 0;
+    report_pair *pairs = calloc(n, sizeof *pairs);
+    cot_report_order *orders = calloc(2 * n, sizeof *orders);
+    if (!pairs || !orders) {
+        status = cot_fail(err, COT_E_MEMORY, "worker: no memory for %zu reports", n);
+        goto done;
     }
+    for (size_t i = 0; i < n; i++) {
+        if (!w->chains[i]) continue;
+        pairs[i].orders = &orders[2 * m++];
+        order_reports(w, &w->jobs[i], w->chains[i], &pairs[i]);
+    }
+    COT_TRY(cot_sandbox_reports(w->sandbox, orders, 2 * m, err));
+    for (size_t i = 0; i < n; i++) {
+        if (!w->chains[i]) continue;
+        status = record(w, &w->jobs[i], w->chains[i], &pairs[i], err);
+        if (status == COT_OK)
+            say_read(w, i, n, read_ms, start);
+        else
+            COT_TRY(give_up(w, &w->jobs[i], err));
+    }
+    status = COT_OK;
 done:
+    free(pairs);
+    free(orders);
     return status;
 }
 

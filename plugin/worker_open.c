@@ -16,7 +16,7 @@ static cot_gemm_choice gemm_choice(const char *name)
 static void say_progress(void *ctx, const char *what, unsigned done, unsigned all)
 {
     (void)ctx;
-    cot_log(COT_INFO, "device.build", NULL, "what=\"%s\" done=%u all=%u", what, done, all);
+    cot_log(COT_DEBUG, "device.build", NULL, "what=\"%s\" done=%u all=%u", what, done, all);
 }
 
 static cot_status open_device(worker *w, cot_error *err)
