@@ -19,7 +19,7 @@ static const char help[] =
     "devices)\n"
     "      --batch N      images read at once (default 8)\n"
     "      --force        read what can be decoded, even if it is not a frontal chest radiograph\n"
-    "      --config FILE  values for reader and report from a node's configuration\n\n"
+    "  -c, --config FILE  values for reader and report from a node's configuration\n\n"
     "Examples:\n"
     "  stepcot infer image.dcm\n"
     "  stepcot infer --json images/ > readings.jsonl\n"
@@ -231,10 +231,10 @@ int cot_cmd_infer(int argc, char **argv)
 {
     infer w = {0};
     const cli_option options[] = {
-        {"output", 'o', "DIR", NULL, &w.output, NULL, 0},     {"json", 0, NULL, &w.json, NULL, NULL, 0},
-        {"model", 0, "DIR", NULL, &w.model_dir, NULL, 0},     {"device", 0, "X", NULL, &w.device_match, NULL, 0},
-        {"batch", 0, "N", NULL, NULL, &w.batch, 256},         {"force", 0, NULL, &w.force, NULL, NULL, 0},
-        {"config", 0, "FILE", NULL, &w.config_path, NULL, 0},
+        {"output", 'o', "DIR", NULL, &w.output, NULL, 0},       {"json", 0, NULL, &w.json, NULL, NULL, 0},
+        {"model", 0, "DIR", NULL, &w.model_dir, NULL, 0},       {"device", 0, "X", NULL, &w.device_match, NULL, 0},
+        {"batch", 0, "N", NULL, NULL, &w.batch, 256},           {"force", 0, NULL, &w.force, NULL, NULL, 0},
+        {"config", 'c', "FILE", NULL, &w.config_path, NULL, 0},
     };
     size_t n;
     int code;

@@ -1,0 +1,110 @@
+#!/bin/sh
+# The command line as a person uses it: help, exit codes, faults of usage, configuration, files in and reports out.
+# SPDX-License-Identifier: Apache-2.0
+. "$(dirname "$0")/node.sh"
+images=$ROOT/tests/data/dicom
+stepcot=$BIN/stepcot
+cd "$WORK"
+# exits NAME CODE COMMAND...: runs it, output in out and err
+exits() {
+    name=$1 want=$2; shift 2
+    rc=0; "$@" >"$WORK/out" 2>"$WORK/err" </dev/null || rc=$?
+    equal "$name: exit status $want" "$rc" "$want"
+    [ "$rc" = "$want" ] || tail -n 5 "$WORK/err"
+}
+
+# ---- help and usage ----
+exits "--version" 0 "$stepcot" --version
+has "…says what it is not" out "Not a medical device"
+exits "--help" 0 "$stepcot" --help
+exits "no command" 2 "$stepcot"
+for command in serve infer queue devices config model bench; do
+    grep -q "  $command " out 2>/dev/null || "$stepcot" --help | grep -q "^  $command " && pass "--help names $command" || fail "--help lacks $command"
+    exits "$command --help" 0 "$stepcot" "$command" --help
+    has "…begins with the usage" out "^Usage: stepcot $command"
+    has "…gives examples" out "^Examples?:"
+    has "…and exit codes" out "Exit codes:"
+    exits "$command with an unknown option" 2 "$stepcot" "$command" --no-such-thing
+    has "…named" err "no-such-thing"
+    grep -q "stepcot $command" "$ROOT/packaging/man/stepcot.1" && pass "the manual has $command" || fail "the manual lacks $command"
+done
+exits "a mistyped command" 2 "$stepcot" infre
+has "…gets the nearest" err "did you mean infer"
+exits "a mistyped option" 2 "$stepcot" infer --jsno x
+has "…gets the nearest" err "did you mean --json"
+exits "a number out of range" 2 "$stepcot" infer --batch 0 x
+exits "an option without its value" 2 "$stepcot" infer x --model
+exits "output that cannot be written" 5 sh -c "'$stepcot' config default >/dev/full"
+
+# ---- configuration ----
+exits "config default" 0 "$stepcot" config default
+cp out default.xml
+exits "…passes its own check" 0 "$stepcot" config check default.xml
+exits "config print" 0 "$stepcot" config print default.xml
+cp out printed.xml
+exits "…passes the check" 0 "$stepcot" config check printed.xml
+"$stepcot" config print printed.xml >again.xml
+check "…and prints to itself" cmp printed.xml again.xml
+sed -i 's/port="11112"/port="x" colour="red"/' default.xml
+exits "two problems" 3 "$stepcot" config check default.xml
+equal "…are two lines" "$(wc -l <out)" 2
+has "…with file, line and rule" out '^default\.xml:[0-9]+: port="x".*from 0 to 65535'
+missing=$(sed -n 's/.*<xs:attribute name="\([^"]*\)".*/\1/p' "$ROOT/config/stepcot.xsd" | sort -u |
+    while read -r a; do grep -q "^\.B $(echo "$a" | sed 's/-/\\\\-/g')\$" "$ROOT/packaging/man/stepcot.xml.5" || echo "$a"; done)
+equal "attributes that the manual does not have" "$missing" ""
+
+# ---- devices, model ----
+exits "devices" 0 "$stepcot" devices
+exits "devices --json" 0 "$stepcot" devices --json
+has "…one object a line" out '^\{"platform":".*"usable":(true|false).*\}$'
+exits "model show" 0 "$stepcot" model show
+has "…says what it is not" out "not a medical device"
+exits "model show of nothing" 4 "$stepcot" model show "$WORK/absent"
+
+# ---- infer ----
+set -- "$images"/*.dcm
+exits "a chest radiograph" 0 "$stepcot" infer "$(ls "$images"/gdcm*.dcm | head -n 1)"
+equal "…gives seven rows" "$(grep -cE '^  +[1-7]  ' out)" 7
+exits "as JSON" 0 "$stepcot" infer --json "$(ls "$images"/gdcm*.dcm | head -n 1)"
+equal "…on one line" "$(wc -l <out)" 1
+has "…of the named schema" out '^\{"schema":"urn:stepcot:reading:1"'
+mkdir -p in/deeper in/.hidden
+for image; do cp "$image" in/deeper/; done
+cp "$1" in/.hidden/hidden.dcm
+echo "not an image" >in/notes.txt
+ln -s "$1" in/link.dcm
+"$stepcot" infer -o reports in >out 2>err </dev/null || true
+equal "a folder gives a report per image, hidden entries and links left out" "$(ls reports | wc -l)" $#
+has "…and says what it skipped" err "1 other files skipped"
+for report in reports/*.sr.dcm; do
+    dciodvfy -new "$report" >vfy 2>&1 && pass "dciodvfy accepts $(basename "$report")" || fail "dciodvfy $report: $(grep -m 3 Error vfy)"
+    dsrdump "$report" >text 2>/dev/null || fail "dsrdump $report"
+done
+refused=0
+for image; do
+    case $(basename "$image") in RG2* | *hip*) refused=$image ;; esac
+done
+if [ "$refused" != 0 ]; then
+    exits "a hip" 1 "$stepcot" infer -o hip "$refused"
+    has "…with the reason" out "Not analysed: body part HIP"
+    dsrdump hip/*.sr.dcm >text 2>/dev/null
+    has "…also in its report" text "[Nn]ot analysed"
+    exits "--force reads it" 0 "$stepcot" infer --force "$refused"
+fi
+exits "an absent file among others" 1 "$stepcot" infer absent.dcm "$1"
+has "…is named" err "absent\.dcm: No such file"
+exits "a text file" 1 "$stepcot" infer in/notes.txt
+has "…is refused with the reason" out "Not analysed: not a DICOM Part 10 file"
+exits "an empty folder" 1 sh -c "mkdir empty && '$stepcot' infer empty"
+exits "a device that is not there" 4 "$stepcot" infer --device no-such-device "$(ls "$images"/gdcm*.dcm | head -n 1)"
+has "…with those that are" err "there are: "
+printf '\211PNG\r\n\032\nrubbish' >bad.png
+exits "a damaged PNG" 1 "$stepcot" infer -o reports bad.png
+has "…is refused with the reason" out "Not analysed: .*PNG"
+has "…and no report, because there is no patient" err "no patient or study"
+check "…but JSON" grep -q '"state":"refused"' reports/bad.json
+name=$(printf 'a\033[31mb.dcm'); cp "$1" "in/$name"
+"$stepcot" infer -o strange "in/$name" >out 2>err </dev/null || true
+if grep -q "$(printf '\033')" out err; then fail "a file name writes to the terminal"; else pass "control characters in a file name are not printed"; fi
+equal "nor do they get into a file name" "$(ls strange)" reading.sr.dcm
+finish
