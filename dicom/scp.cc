@@ -240,22 +240,28 @@ void comment_of(char comment[65], const incoming &o)
     comment[n] = 0;
 }
 
+/* A refusal goes without the UIDs, which are optional here (PS3.7 9.3.1.2) and may be what is wrong. */
 bool answer_store(session &s, const incoming &o)
 {
-    T_DIMSE_C_StoreRQ request;
-    T_DIMSE_C_StoreRSP response;
+    T_DIMSE_Message message;
     DcmDataset detail;
     char comment[65];
-    std::memset(&request, 0, sizeof request);
-    std::memset(&response, 0, sizeof response);
-    request.MessageID = static_cast<DIC_US>(o.command.message_id);
-    snprintf(request.AffectedSOPClassUID, sizeof request.AffectedSOPClassUID, "%s", o.command.sop_class);
-    snprintf(request.AffectedSOPInstanceUID, sizeof request.AffectedSOPInstanceUID, "%s", o.command.sop_instance);
+    std::memset(&message, 0, sizeof message);
+    message.CommandField = DIMSE_C_STORE_RSP;
+    T_DIMSE_C_StoreRSP &response = message.msg.CStoreRSP;
+    response.MessageIDBeingRespondedTo = static_cast<DIC_US>(o.command.message_id);
     response.DimseStatus = static_cast<DIC_US>(o.status);
     response.DataSetType = DIMSE_DATASET_NULL;
     comment_of(comment, o);
-    if (o.status != STORED) detail.putAndInsertString(DCM_ErrorComment, comment);
-    return DIMSE_sendStoreResponse(s.assoc, o.context, &request, &response, o.status != STORED ? &detail : nullptr)
+    const bool refused = o.status != STORED;
+    if (!refused) {
+        snprintf(response.AffectedSOPClassUID, sizeof response.AffectedSOPClassUID, "%s", o.command.sop_class);
+        snprintf(response.AffectedSOPInstanceUID, sizeof response.AffectedSOPInstanceUID, "%s", o.command.sop_instance);
+        response.opts = O_STORE_AFFECTEDSOPCLASSUID | O_STORE_AFFECTEDSOPINSTANCEUID;
+    } else
+        detail.putAndInsertString(DCM_ErrorComment, comment);
+    return DIMSE_sendMessageUsingMemoryData(s.assoc, o.context, &message, refused ? &detail : nullptr, nullptr, nullptr,
+                                            nullptr)
         .good();
 }
 
@@ -274,6 +280,9 @@ event serve_store(session &s, const dimse_command &command, T_ASC_PresentationCo
     if (o.path[0] && (!whole || o.status != STORED)) unlink(o.path);
     s.stored += whole && o.status == STORED;
     s.refused += o.status != STORED;
+    if (!whole && o.status == STORED)
+        cot_log(COT_WARN, "store.incomplete", nullptr, "reason=%s host=%s calling=\"%s\" bytes=%zu", name_of(e), s.host,
+                s.calling, o.bytes);
     if (o.status != STORED)
         cot_log(COT_WARN, "store.refused", nullptr, "status=%04X host=%s calling=\"%s\" bytes=%zu text=\"%s\"",
                 o.status, s.host, s.calling, o.bytes, o.why.text);
@@ -370,17 +379,19 @@ OFCondition open_association(session &s, bool *owned)
     return cond;
 }
 
+/* What is no release and no abort of the peer's ends with an A-ABORT of ours (DCMTK's own would wait ten seconds). */
 void close_association(session &s, event e)
 {
+    static const unsigned char abort_pdu[10] = {7, 0, 0, 0, 0, 4};
     const int linger_s = 2;
-    if (s.assoc && e == event::released) {
+    if (s.assoc && e == event::released)
         ASC_acknowledgeRelease(s.assoc);
-        ASC_dropSCPAssociation(s.assoc, linger_s);
-    } else if (s.assoc && (e == event::aborted || e == event::closed))
-        ASC_dropSCPAssociation(s.assoc, 0);
-    else if (s.assoc)
-        ASC_abortAssociation(s.assoc);
-    if (s.assoc) ASC_destroyAssociation(&s.assoc);
+    else if (s.assoc && e != event::aborted && e != event::closed)
+        front_farewell(s.fd, abort_pdu);
+    if (s.assoc) {
+        ASC_dropSCPAssociation(s.assoc, e == event::released ? linger_s : 0);
+        ASC_destroyAssociation(&s.assoc);
+    }
     if (s.net) ASC_dropNetwork(&s.net);
     dcmExternalSocketHandle.set(DCMNET_INVALID_SOCKET);
 }

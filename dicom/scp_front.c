@@ -58,8 +58,7 @@ static size_t peek(int fd, int stop_fd, unsigned char *to, size_t want, int64_t 
     return got;
 }
 
-/* Sends the last word and waits a little until the peer has it: closing with unread bytes would reset it away. */
-static void farewell(int fd, const unsigned char word[10])
+void front_farewell(int fd, const unsigned char word[10])
 {
     unsigned char rest[4096];
     const int64_t until = now_ms() + FAREWELL_MS;
@@ -83,7 +82,7 @@ void front_printable(char out[17], const char *title)
 static void answer(int fd, association_reject why)
 {
     unsigned char word[10] = {why.result ? 3 : 7, 0, 0, 0, 0, 4, 0, why.result, why.source, why.reason};
-    farewell(fd, word);
+    front_farewell(fd, word);
 }
 
 /* Does the request fit this node? Fills *why and *reason when not. */

@@ -12,6 +12,9 @@ int front_wait(int fd, int stop_fd, int timeout_ms);
 /* Peeks at the request and judges it. *pass: it waits unread in the socket, DCMTK may have it. Otherwise it was answered,
  * logged and the connection is at its end. The caller closes fd. */
 void front_judge(int fd, int stop_fd, const char *host, const cot_scp_options *options, char calling[17], bool *pass);
+/* Sends a PDU of 10 bytes as the last word on `fd` and waits, a second at most, until the peer closes: closing with unread
+ * bytes would reset the word away. The caller closes fd. */
+void front_farewell(int fd, const unsigned char word[10]);
 /* For logs: printable, without quotes. */
 void front_printable(char out[17], const char *title);
 

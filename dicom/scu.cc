@@ -23,23 +23,32 @@ struct letter {
     cot_dicom_head head, fallback;
     bool has_head, has_fallback;
 };
+enum class ending { release, abort, drop };
 struct connection {
     const cot_scu_peer *peer;
     T_ASC_Network *net = nullptr;
     T_ASC_Parameters *params = nullptr; /* until the association has it */
     T_ASC_Association *assoc = nullptr;
-    bool lost = false;
+    ending end = ending::release;
 
     explicit connection(const cot_scu_peer *p) : peer(p) {}
     connection(const connection &) = delete;
     connection &operator=(const connection &) = delete;
     ~connection()
     {
-        if (assoc && lost) ASC_abortAssociation(assoc);
-        if (assoc && !lost) ASC_releaseAssociation(assoc);
+        if (assoc && end == ending::release) ASC_releaseAssociation(assoc);
+        if (assoc && end == ending::abort) ASC_abortAssociation(assoc);
+        if (assoc && end == ending::drop) ASC_dropAssociation(assoc);
         if (assoc) ASC_destroyAssociation(&assoc);
         if (params) ASC_destroyAssociationParameters(&params);
         if (net) ASC_dropNetwork(&net);
+    }
+    /* A peer that is still there, but silent or talking nonsense, is told so. */
+    void lose(const OFCondition &cond)
+    {
+        const bool gone =
+            cond == DUL_PEERABORTEDASSOCIATION || cond == DUL_NETWORKCLOSED || cond == DUL_ASSOCIATIONREJECTED;
+        end = gone ? ending::drop : ending::abort;
     }
 };
 /* A peer that went away is an error code, not a signal. */
@@ -105,7 +114,7 @@ std::string rejection_text(T_ASC_Parameters *params)
 
 std::string failure_text(const OFCondition &cond)
 {
-    if (cond == DUL_PEERABORTEDASSOCIATION) return "the peer aborted the association";
+    if (cond == DUL_PEERABORTEDASSOCIATION) return "the peer aborted the association or closed the connection";
     if (cond == DUL_PEERREQUESTEDRELEASE) return "the peer released the association too early";
     if (cond == DUL_NETWORKCLOSED) return "the peer closed the connection";
     if (cond == DUL_READTIMEOUT || cond == DIMSE_NODATAAVAILABLE) return "no answer in time; is the peer overloaded?";
@@ -139,14 +148,14 @@ cot_status open_association(connection &c, const std::vector<std::string> &class
     if (cond.bad()) return fail_condition(err, COT_E_BUG, "prepare an association", cond);
     cond = ASC_requestAssociation(c.net, c.params, &c.assoc, nullptr, nullptr, DUL_NOBLOCK, timeout_s);
     if (cond == DUL_ASSOCIATIONREJECTED) {
-        c.lost = true; /* nothing to release */
+        c.lose(cond);
         const std::string why = rejection_text(c.params);
         if (c.assoc) c.params = nullptr;
         return fail_peer(err, peer, why);
     }
     if (c.assoc) c.params = nullptr;
     if (cond.good()) return COT_OK;
-    c.lost = true;
+    c.end = ending::drop; /* there is no association to abort */
     return fail_peer(err, peer, failure_text(cond));
 }
 
@@ -242,7 +251,7 @@ void send_one(connection &c, cot_scu_object *o, const letter &l)
         settle_by_status(peer, o, fallback);
         return;
     }
-    c.lost = true;
+    c.lose(cond);
     settle(o, COT_SENT_RETRY, "%s:%u (called AE \"%s\"), waiting for the C-STORE response: %s", peer->host, peer->port,
            peer->called_ae, failure_text(cond).c_str());
 }
@@ -258,7 +267,7 @@ cot_status send_all(const cot_scu_peer *peer, cot_scu_object *objects, size_t n,
         if (!letters[i].has_head) continue;
         if (status != COT_OK)
             settle(&objects[i], COT_SENT_RETRY, "%s", err->text);
-        else if (!c.lost)
+        else if (c.end == ending::release)
             send_one(c, &objects[i], letters[i]);
         else
             settle(&objects[i], COT_SENT_NOT_TRIED, "not tried: the association had ended before its turn");
@@ -276,7 +285,7 @@ cot_status echo(const cot_scu_peer *peer, cot_error *err)
     const OFCondition cond = DIMSE_echoUser(c.assoc, c.assoc->nextMsgID++, DIMSE_NONBLOCKING,
                                             static_cast<int>(peer->timeout_s ? peer->timeout_s : 1), &answer, &detail);
     delete detail;
-    c.lost = cond.bad() && cond != DIMSE_NOVALIDPRESENTATIONCONTEXTID;
+    if (cond.bad() && cond != DIMSE_NOVALIDPRESENTATIONCONTEXTID) c.lose(cond);
     if (cond.bad()) return fail_peer(err, peer, failure_text(cond));
     if (answer == 0) return COT_OK;
     char text[64];
