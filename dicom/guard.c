@@ -149,27 +149,29 @@ static cot_status count_element(guard *g, const element *e, cot_error *err)
                   "more elements than the limit allows; raise max_elements or send less");
 }
 
-/* Tag, VR and length of what comes next; its value, where the length is defined, ends within `end`. */
-static cot_status read_header(guard *g, element *e, bool implicit, bool big, size_t end, cot_error *err)
+/* Tag, VR and length of what comes next in a level; its value, where the length is defined, ends within the level. */
+static cot_status read_header(guard *g, element *e, const level *in, cot_error *err)
 {
     cot_status status;
     const unsigned char *p = NULL;
     *e = (element){.at = g->in.offset, .header = 8};
-    const size_t left = end - e->at;
+    const size_t left = in->end - e->at;
     if (left < 8)
         return cot_fail(err, COT_E_INPUT, "%s: truncated at offset %zu: %zu bytes are no element" SEND_AGAIN,
                         g->in.path, e->at, left);
     COT_TRY(bytes_peek(&g->in, &p, 8, err));
-    e->tag = get_tag(p, big);
-    if (implicit || e->tag >> 16 == 0xfffe)
-        e->length = get32(p + 4, big);
+    e->tag = get_tag(p, in->big);
+    if (in->items && e->tag != ITEM && e->tag != SEQUENCE_END)
+        return damaged(g, err, e, "neither an item nor the delimiter of the sequence around it");
+    if (in->implicit || e->tag >> 16 == 0xfffe)
+        e->length = get32(p + 4, in->big);
     else {
         e->vr = VR(p[4], p[5]);
         e->header = header_size(e->vr);
         if (e->header == 0) return damaged(g, err, e, "unknown value representation");
         if (left < e->header) return damaged(g, err, e, "truncated header");
         COT_TRY(bytes_peek(&g->in, &p, e->header, err));
-        e->length = e->header == 12 ? get32(p + 8, big) : get16(p + 6, big);
+        e->length = e->header == 12 ? get32(p + 8, in->big) : get16(p + 6, in->big);
     }
     if (e->length != UNDEFINED && e->length > left - e->header)
         return cot_fail(
@@ -243,13 +245,13 @@ static cot_status walk_fragments(guard *g, const element *pixels, size_t end, co
     cot_status status;
     element e;
     size_t items = 0, bytes = 0;
+    const level value = {.end = end, .items = true};
     COT_TRY(bytes_skip(&g->in, pixels->header, err));
     for (;;) {
-        COT_TRY(read_header(g, &e, true, false, end, err));
+        COT_TRY(read_header(g, &e, &value, err));
         COT_TRY(bytes_skip(&g->in, e.header, err));
         if (e.tag == SEQUENCE_END) break;
-        if (e.tag != ITEM || e.length == UNDEFINED)
-            return damaged(g, err, &e, "not a fragment of encapsulated pixel data");
+        if (e.length == UNDEFINED) return damaged(g, err, &e, "not a fragment of encapsulated pixel data");
         if (items++ > 0) bytes += e.length;
         COT_TRY(bytes_skip(&g->in, e.length, err));
     }
@@ -302,7 +304,7 @@ static cot_status walk_element(guard *g, cot_error *err)
     const level top = *top_of(g);
     element e;
     bool sequence = false;
-    COT_TRY(read_header(g, &e, top.implicit, top.big, top.end, err));
+    COT_TRY(read_header(g, &e, &top, err));
     if (e.tag == ITEM_END && top.undefined) {
         if (e.length != 0) return damaged(g, err, &e, "item delimiter with a length");
         pop(g);
@@ -334,12 +336,12 @@ static cot_status walk_item(guard *g, cot_error *err)
     cot_status status;
     const level top = *top_of(g);
     element e;
-    COT_TRY(read_header(g, &e, true, top.big, top.end, err));
+    COT_TRY(read_header(g, &e, &top, err));
     if (e.tag == SEQUENCE_END && top.undefined) {
         if (e.length != 0) return damaged(g, err, &e, "sequence delimiter with a length");
         pop(g);
-    } else if (e.tag != ITEM)
-        return damaged(g, err, &e, "neither an item nor the delimiter of the sequence around it");
+    } else if (e.tag == SEQUENCE_END)
+        return damaged(g, err, &e, "delimiter in a sequence of defined length");
     else
         COT_TRY(push(g, &e, false, top.implicit, top.big, err));
     return bytes_skip(&g->in, e.header, err);
@@ -396,7 +398,7 @@ static cot_status walk_meta(guard *g, char syntax[65], cot_error *err)
     if (memcmp(p + 128, "DICM", 4) != 0)
         return cot_fail(err, COT_E_INPUT, "%s: not a DICOM Part 10 file: no DICM at offset 128", g->in.path);
     COT_TRY(bytes_skip(&g->in, 132, err));
-    COT_TRY(read_header(g, &e, false, false, g->in.size, err));
+    COT_TRY(read_header(g, &e, &(level){.end = g->in.size}, err));
     if (e.tag != TAG(2, 0) || e.vr != VR('U', 'L') || e.length != 4)
         return damaged(g, err, &e, "the file meta group must begin with its length (0002,0000)");
     COT_TRY(bytes_peek(&g->in, &p, 12, err));
@@ -404,8 +406,9 @@ static cot_status walk_meta(guard *g, char syntax[65], cot_error *err)
     COT_TRY(bytes_skip(&g->in, 12, err));
     if (bytes > META_BYTES_MAX || bytes > g->in.size - g->in.offset)
         return damaged(g, err, &e, "the file meta group is longer than the file or than 64 KiB");
-    for (const size_t end = g->in.offset + bytes; g->in.offset < end;) {
-        COT_TRY(read_header(g, &e, false, false, end, err));
+    const level group = {.end = g->in.offset + bytes};
+    while (g->in.offset < group.end) {
+        COT_TRY(read_header(g, &e, &group, err));
         if (e.tag >> 16 != 2) return damaged(g, err, &e, "not an element of the file meta group, whose length says so");
         if (e.length == UNDEFINED || e.vr == VR('S', 'Q'))
             return damaged(g, err, &e, "a sequence in the file meta group");
