@@ -226,7 +226,7 @@ static void print_steps(const cot_package *p, FILE *stream)
         fprintf(stream, "%s%zu", s ? "," : " ", p->card->arch.classes[s]);
     fprintf(stream, "\nTrained steps   ");
     cJSON_ArrayForEach(id, list) fprintf(stream, "%s%s", id == list->child ? "" : ", ", id->valuestring);
-    fprintf(stream, "%s; the others are reported as not available\n", list->child ? "" : "none");
+    fprintf(stream, "%s; the others are reported as not available\n", list && list->child ? "" : "none");
 }
 
 static void print_metrics(const cot_package *p, FILE *stream)

@@ -28,7 +28,8 @@ done:
 static float *transposed(const float *w, size_t rows, size_t cols)
 {
     float *t = malloc(rows * cols * sizeof *t + 1);
-    for (size_t r = 0; t && r < rows; r++)
+    if (!t) return NULL;
+    for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < cols; c++) t[c * rows + r] = w[r * cols + c];
     return t;
 }
