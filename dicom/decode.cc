@@ -190,6 +190,7 @@ static cot_status decode_encapsulated(void *samples, size_t bytes, frame_header 
     DcmPixelSequence *sequence = nullptr;
     std::vector<unsigned char> joined;
     unsigned long fragments = 0;
+    unsigned precision = 16;
     if (pixels.getEncapsulatedRepresentation(xfer, nullptr, sequence).bad() || !sequence)
         return cot_fail(err, COT_E_INPUT, "Pixel Data (7fe0,0010) is not encapsulated, its transfer syntax says it is");
     COT_TRY(count_fragments(&fragments, *sequence, h->frames, err));
@@ -199,16 +200,18 @@ static cot_status decode_encapsulated(void *samples, size_t bytes, frame_header 
         COT_TRY(rle_decode(samples, h, {joined.data(), joined.size()}, err));
     } else if (xfer == EXS_JPEG2000 || xfer == EXS_JPEG2000LosslessOnly) {
         h->planar = false;
-        COT_TRY(jpeg2000_decode(samples, h, {joined.data(), joined.size()}, err));
+        COT_TRY(jpeg2000_decode(samples, &precision, h, {joined.data(), joined.size()}, err));
     } else if (is_jpeg(xfer)) {
         if (h->is_signed && (xfer == EXS_JPEGProcess1 || xfer == EXS_JPEGProcess2_4))
             return cot_fail(err, COT_E_INPUT,
                             "Pixel Representation (0028,0103) is signed, lossy JPEG is unsigned (PS3.5 8.2.1)");
-        COT_TRY(jpeg_check(h, {joined.data(), joined.size()}, err));
+        COT_TRY(jpeg_check(&precision, h, {joined.data(), joined.size()}, err));
         COT_TRY(decode_dcmtk(samples, bytes, h, pixels, data, err));
+        if (precision <= 8) h->allocated = 8; /* as DCMTK writes them */
     } else {
         status = cot_fail(err, COT_E_REFUSED, "transfer syntax %s is not read", DcmXfer(xfer).getXferID());
     }
+    if (precision <= h->stored) h->high = h->stored - 1; /* the encoder has moved the bits down */
 done:
     return status;
 }

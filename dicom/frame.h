@@ -39,10 +39,11 @@ cot_status frame_from_samples(frame_stored *out, const frame_header *header, con
 
 /* PS3.5 Annex G: one frame's RLE bytes -> interleaved samples. */
 cot_status rle_decode(void *samples, const frame_header *header, cot_blob bytes, cot_error *err);
-/* PS3.5 A.4.4: one frame's codestream (raw or inside JP2) -> interleaved samples. */
-cot_status jpeg2000_decode(void *samples, const frame_header *header, cot_blob bytes, cot_error *err);
+/* PS3.5 A.4.4: one frame's codestream (raw or inside JP2) -> interleaved samples of *precision bits. */
+cot_status jpeg2000_decode(void *samples, unsigned *precision, const frame_header *header, cot_blob bytes,
+                           cot_error *err);
 /* The SOF segment of a JPEG or JPEG-LS stream must say what the header says, before any decoder sees the stream. */
-cot_status jpeg_check(const frame_header *header, cot_blob bytes, cot_error *err);
+cot_status jpeg_check(unsigned *precision, const frame_header *header, cot_blob bytes, cot_error *err);
 
 #ifdef __cplusplus
 }

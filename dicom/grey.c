@@ -64,19 +64,30 @@ static unsigned colourfulness(uint16_t *grey, const frame_header *h, unsigned a,
     return ab > bc ? (ab > ac ? ab : ac) : (bc > ac ? bc : ac);
 }
 
-/* JPEG rounds each channel by itself, so lossy grey may be 16 levels off in a few places; exact data may be off by one. */
-static cot_status codes_from_colour(uint16_t *codes, const frame_header *h, const uint8_t *samples, size_t n,
-                                    cot_error *err)
+static size_t count_coloured(uint16_t *codes, const frame_header *h, const uint8_t *samples, size_t n,
+                             unsigned tolerance)
 {
-    const unsigned tolerance = h->lossy ? 16 : 1;
-    const size_t allowed = h->lossy ? n / 1000 : 0;
     size_t coloured = 0;
     for (size_t i = 0; i < n; i++) {
         size_t at[3];
         sample_at(at, h, i, n);
         coloured += colourfulness(&codes[i], h, samples[at[0]], samples[at[1]], samples[at[2]]) > tolerance;
     }
+    return coloured;
+}
+
+/* JPEG rounds each channel by itself, so lossy grey may be 16 levels off in a few places; exact data may be off by one.
+ * Lossy streams often hold YCbCr under a header that says RGB: grey has Cb and Cr near 128 then, which no RGB radiograph has. */
+static cot_status codes_from_colour(uint16_t *codes, const frame_header *h, const uint8_t *samples, size_t n,
+                                    cot_error *err)
+{
+    const unsigned tolerance = h->lossy ? 16 : 1;
+    const size_t allowed = h->lossy ? n / 1000 : 0, coloured = count_coloured(codes, h, samples, n, tolerance);
     if (coloured <= allowed) return COT_OK;
+    frame_header other = *h;
+    other.colour = FRAME_YBR;
+    if (h->lossy && h->colour == FRAME_RGB && count_coloured(codes, &other, samples, n, tolerance) <= allowed)
+        return COT_OK;
     return cot_fail(
         err, COT_E_REFUSED,
         "the image is in colour (%zu of %zu pixels): a radiograph is grey. Photometric Interpretation (0028,0004)",

@@ -14,9 +14,10 @@ static bool is_frame_header(unsigned marker)
     return marker == 0xf7 || (marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc);
 }
 
-static cot_status compare(const frame_header *h, const unsigned char *sof, cot_error *err)
+static cot_status compare(unsigned *precision, const frame_header *h, const unsigned char *sof, cot_error *err)
 {
-    const unsigned precision = sof[0], components = sof[5];
+    const unsigned components = sof[5];
+    *precision = sof[0];
     const size_t rows = pair_at(sof + 1), cols = pair_at(sof + 3);
     if (rows != h->rows || cols != h->cols)
         return cot_fail(err, COT_E_INPUT, "JPEG stream is %zu x %zu, Rows and Columns (0028,0010/0011) say %zu x %zu",
@@ -24,14 +25,15 @@ static cot_status compare(const frame_header *h, const unsigned char *sof, cot_e
     if (components != h->samples)
         return cot_fail(err, COT_E_INPUT, "JPEG stream has %u components, Samples per Pixel (0028,0002) says %u",
                         components, h->samples);
-    if (precision < 2 || precision > h->allocated || (h->allocated == 16 && precision <= 8))
+    /* 8-bit samples in 16 allocated bits are sound as long as 8 hold all Bits Stored */
+    if (*precision < 2 || *precision > h->allocated || (*precision <= 8 && h->stored > 8))
         return cot_fail(err, COT_E_INPUT,
-                        "JPEG stream has %u bits, Bits Allocated (0028,0100) %u, Bits Stored (0028,0101) %u", precision,
-                        h->allocated, h->stored);
+                        "JPEG stream has %u bits, Bits Allocated (0028,0100) %u, Bits Stored (0028,0101) %u",
+                        *precision, h->allocated, h->stored);
     return COT_OK;
 }
 
-cot_status jpeg_check(const frame_header *h, cot_blob bytes, cot_error *err)
+cot_status jpeg_check(unsigned *precision, const frame_header *h, cot_blob bytes, cot_error *err)
 {
     const unsigned char *p = bytes.data;
     if (bytes.size < 4 || p[0] != 0xff || p[1] != 0xd8)
@@ -48,7 +50,7 @@ cot_status jpeg_check(const frame_header *h, cot_blob bytes, cot_error *err)
             break; /* none of these stands before the frame header */
         const size_t length = pair_at(p + at + 2);
         if (length < 2 || length > bytes.size - at - 2) break;
-        if (is_frame_header(marker) && length >= 8) return compare(h, p + at + 4, err);
+        if (is_frame_header(marker) && length >= 8) return compare(precision, h, p + at + 4, err);
         at += 2 + length;
     }
     return cot_fail(err, COT_E_INPUT, "JPEG stream is damaged before its frame header (byte %zu of %zu)", at,

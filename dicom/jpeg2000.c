@@ -131,7 +131,7 @@ static void component_copy(void *samples, const frame_header *h, const opj_image
     }
 }
 
-cot_status jpeg2000_decode(void *samples, const frame_header *h, cot_blob bytes, cot_error *err)
+cot_status jpeg2000_decode(void *samples, unsigned *precision, const frame_header *h, cot_blob bytes, cot_error *err)
 {
     cot_status status;
     char why[128] = "";
@@ -140,6 +140,7 @@ cot_status jpeg2000_decode(void *samples, const frame_header *h, cot_blob bytes,
     opj_codec_t *codec = NULL;
     opj_stream_t *stream = NULL;
     opj_image_t *image = NULL;
+    *precision = 0;
     COT_TRY(codestream_find(&source.bytes, bytes, err));
     COT_TRY(size_check(h, source.bytes, err));
     codec = opj_create_decompress(OPJ_CODEC_J2K);
@@ -167,6 +168,7 @@ cot_status jpeg2000_decode(void *samples, const frame_header *h, cot_blob bytes,
     for (unsigned c = 0; c < h->samples; c++) {
         COT_TRY(component_check(&image->comps[c], h, err));
         component_copy(samples, h, &image->comps[c], c);
+        if (image->comps[c].prec > *precision) *precision = image->comps[c].prec;
     }
 done:
     if (image) opj_image_destroy(image);

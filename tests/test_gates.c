@@ -242,4 +242,42 @@ TEST(small_picture_and_impossible_grey_are_refused)
     picture[77] = NAN;
     CHECK_FAILS(cot_gate_pixels(picture, SIDE, SIDE, id, &err), COT_E_BUG, "pixel 77");
 }
+/* ---- real files, see tests/data/dicom/README.md ---- */
+static cot_status gate(const char *name, char id[33], char rendering[161], cot_error *err)
+{
+    cot_status status;
+    char path[400];
+    cot_dicom_image *image = NULL;
+    size_t rows, cols;
+    snprintf(path, sizeof path, COT_SOURCE_DIR "/tests/data/dicom/%s.dcm", name);
+    COT_TRY(cot_dicom_image_create(&image, path, err));
+    snprintf(rendering, 161, "%s", cot_dicom_image_facts(image)->rendering);
+    const float *grey = cot_dicom_image_pixels(image, &rows, &cols);
+    COT_TRY(cot_gate_facts(cot_dicom_image_facts(image), id, err));
+    COT_TRY(cot_gate_pixels(grey, rows, cols, id, err));
+done:
+    cot_dicom_image_destroy(image);
+    return status;
+}
+
+__attribute__((constructor)) static void begin(void)
+{
+    cot_dicom_init();
+}
+
+TEST(real_chests_pass_and_the_real_hip_does_not)
+{
+    cot_error err;
+    char id[33], rendering[161];
+    CHECK_OK(gate("RG1_J2KI", id, rendering, &err));
+    CHECK_TEXT(rendering, "window 15000/30000 LINEAR, inverted");
+    CHECK_OK(gate("gdcm-CR-MONO1-10-chest", id, rendering, &err));
+    CHECK_TEXT(rendering, "window 550/1024 LINEAR, inverted");
+    CHECK_OK(gate("siim_1.2.276.0.7230010.3.1.4.8323329.6904", id, rendering, &err));
+    CHECK_TEXT(rendering, "no VOI: display values 0 to 255");
+    CHECK_FAILS(gate("RG2_JPLY", id, rendering, &err), COT_E_REFUSED, "body part HIP is not a chest");
+    CHECK_TEXT(id, "body-part");
+    CHECK_FAILS(gate("RG2_J2KI", id, rendering, &err), COT_E_REFUSED, "body part HIP is not a chest");
+    CHECK_TEXT(rendering, "window 511/1024 LINEAR");
+}
 CHECK_MAIN

@@ -348,16 +348,63 @@ TEST(jpeg_2000_survives_a_flip_of_every_header_byte)
     static memory stream;
     cot_error err;
     size_t decoded = 0;
+    unsigned precision;
     frame_header h = {.rows = ROWS, .cols = COLS, .frames = 1, .samples = 1, .allocated = 16, .stored = 12, .high = 11};
     static uint16_t samples[N];
     REQUIRE(j2k_encode(&stream, &(j2k_options){.bits = 12, .components = 1}));
     for (size_t i = 0; i < 200; i++)
         for (unsigned bit = 0; bit < 8; bit += 3) {
             stream.bytes[i] ^= (unsigned char)(1 << bit);
-            decoded += jpeg2000_decode(samples, &h, (cot_blob){stream.bytes, stream.n}, &err) == COT_OK;
+            decoded += jpeg2000_decode(samples, &precision, &h, (cot_blob){stream.bytes, stream.n}, &err) == COT_OK;
             stream.bytes[i] ^= (unsigned char)(1 << bit);
         }
     CHECK(decoded < 600); /* what matters is that a sanitizer stays silent */
-    CHECK_OK(jpeg2000_decode(samples, &h, (cot_blob){stream.bytes, stream.n}, &err));
+    CHECK_OK(jpeg2000_decode(samples, &precision, &h, (cot_blob){stream.bytes, stream.n}, &err));
+    CHECK_NUMBER(precision, 12);
+}
+
+/* ---- what else travels with the pixels ---- */
+TEST(eight_bits_in_sixteen_allocated_survive_every_lossless_codec)
+{
+    const char *from = in_folder("native.dcm"), *to = in_folder("other.dcm");
+    static const char *const tools[][2] = {
+        {"dcmcrle", "-q"}, {"dcmcjpeg", "+e1"}, {"dcmcjpls", "+el"}, {"dcmconv", "+tb"}};
+    uint16_t pixels[N];
+    maker_image i = grey12;
+    i.stored = 8, i.high = 7;
+    for (size_t k = 0; k < N; k++) pixels[k] = rough(k, 8);
+    REQUIRE(maker_native(from, &i, pixels, sizeof pixels));
+    for (size_t k = 0; k < 4; k++) {
+        REQUIRE(RUN(tools[k][0], tools[k][1], from, to));
+        CHECK_NUMBER(worst(to, 8, true), 0);
+    }
+}
+
+TEST(look_up_tables_survive_implicit_vr_and_big_endian)
+{
+    const char *from = in_folder("native.dcm"), *to = in_folder("other.dcm");
+    const uint16_t lut[6] = {3, 0xffff, 10, 0, 1023, 341}, pixels[4] = {0xfff0, 0xffff, 0, 9};
+    const float want[4] = {0, 0, 1, 341 / 1023.0f};
+    maker_image i = {.photometric = "MONOCHROME2",
+                     .rows = 2,
+                     .cols = 2,
+                     .samples = 1,
+                     .allocated = 16,
+                     .stored = 16,
+                     .high = 15,
+                     .is_signed = 1,
+                     .voi_lut = lut};
+    REQUIRE(maker_native(from, &i, pixels, 8));
+    static const char *const options[] = {"+te", "+ti", "+tb"};
+    for (size_t k = 0; k < 3; k++) {
+        cot_error err;
+        cot_dicom_image *image = NULL;
+        size_t rows, cols;
+        REQUIRE(RUN("dcmconv", options[k], from, to));
+        REQUIRE_OK(cot_dicom_image_create(&image, to, &err));
+        CHECK_TEXT(cot_dicom_image_facts(image)->rendering, "VOI LUT of 3 entries");
+        CHECK_FLOATS(cot_dicom_image_pixels(image, &rows, &cols), want, 4, 1e-6);
+        cot_dicom_image_destroy(image);
+    }
 }
 CHECK_MAIN
