@@ -99,6 +99,7 @@ cot_status cot_store_count(cot_store *store, cot_store_counts *out, cot_error *e
 cot_status cot_store_job(cot_store *store, const char *id_or_prefix, cot_job *out, char **chain_json, cot_error *err); /* caller frees json */
 typedef bool (*cot_job_visitor)(void *ctx, const cot_job *job, const cot_delivery *deliveries, size_t n); /* false stops; must not use the store */
 cot_status cot_store_each(cot_store *store, const char *state_or_null, cot_job_visitor visit, void *ctx, cot_error *err);
+cot_status cot_store_one(cot_store *store, const char *id_or_prefix, cot_job_visitor visit, void *ctx, cot_error *err);
 /* id (or a unique beginning) of a job: it and its deliveries, as far as the drawing allows; COT_E_REFUSED when nothing can move.
  * NULL: every failed job and dead delivery. *n = how many moved. */
 cot_status cot_store_retry(cot_store *store, const char *id_or_null, size_t *n, cot_error *err);

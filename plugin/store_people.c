@@ -157,6 +157,21 @@ done:
     return status;
 }
 
+cot_status cot_store_one(cot_store *store, const char *id_or_prefix, cot_job_visitor visit, void *ctx, cot_error *err)
+{
+    cot_status status;
+    delivery_list list = {0};
+    cot_job job;
+    char id[COT_JOB_ID];
+    COT_TRY(resolve(store, id_or_prefix, id, err));
+    COT_TRY(store_job_get(store, id, &job, err));
+    COT_TRY(list_deliveries(store, id, &list, err));
+    visit(ctx, &job, list.items, list.n);
+done:
+    free(list.items);
+    return status;
+}
+
 /* ---- retry and drop ---- */
 static cot_status move_job(cot_store *store, const char *id, job_event event, cot_error *err)
 {
