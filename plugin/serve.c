@@ -66,7 +66,8 @@ static cot_status lock_patiently(cot_store *store, cot_error *err)
         cot_pause(100);
         status = cot_store_lock(store, err);
     }
-    return status;
+    if (status == COT_E_REFUSED && err) err->status = COT_E_IO; /* for the exit code: the store cannot be had */
+    return status == COT_E_REFUSED ? COT_E_IO : status;
 }
 
 static cot_status listen_patiently(int *fd, const cot_config *config, cot_error *err)

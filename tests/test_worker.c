@@ -1,0 +1,263 @@
+/* links: plugin
+ * The worker on a store in a temporary folder, with the demonstration model on any OpenCL device: good, refused and damaged
+ * images in one batch, each ending in its own way. SPDX-License-Identifier: Apache-2.0 */
+#include "plugin/process.h"
+#include "plugin/worker.h"
+#include "tests/check.h"
+#include "tests/cr_file.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char folder[64];
+static cot_error err;
+static cot_config_destination destinations[2];
+
+/* A process that has opened a device must not fork, and opening a worker forks its sandbox: every test gets a process. */
+static void alone(void (*test)(void))
+{
+    int wait_status = -1;
+    fflush(NULL);
+    const pid_t pid = fork();
+    if (pid == 0) {
+        check_failures = check_count = 0;
+        test();
+        fflush(NULL);
+        _exit(check_failures || !check_count);
+    }
+    CHECK(waitpid(pid, &wait_status, 0) == pid);
+    CHECK_NUMBER(wait_status, 0);
+}
+
+static cot_config config_named(const char *name)
+{
+    cot_config c;
+    memset(&c, 0, sizeof c);
+    snprintf(c.store, sizeof c.store, "%s/%s", folder, name);
+    snprintf(c.cache, sizeof c.cache, "%s/cache", folder);
+    snprintf(c.manufacturer, sizeof c.manufacturer, "step-cot");
+    snprintf(c.station, sizeof c.station, "TEST");
+    snprintf(c.gemm, sizeof c.gemm, "tile");
+    c.title = (cot_code){"18748-4", "LN", "Diagnostic Imaging Report"};
+    c.series_number = 9701;
+    c.batch = 4;
+    c.decode_timeout_s = 30;
+    c.decode_memory_mib = 1024;
+    c.n_destinations = 2;
+    c.destinations = destinations;
+    snprintf(destinations[0].name, sizeof destinations[0].name, "READINGS");
+    snprintf(destinations[1].name, sizeof destinations[1].name, "EVERYTHING");
+    destinations[1].refusals = true;
+    return c;
+}
+
+/* As the door would: place, write, guard, receive. */
+static void receive(const cot_config *config, const cr_options *cr, char job[COT_JOB_ID])
+{
+    cot_store *store = NULL;
+    cot_dicom_head head;
+    const cot_guard_limits limits = COT_GUARD_LIMITS_INIT;
+    char path[1200];
+    bool duplicate;
+    CHECK_OK(cot_store_open(&store, config->store, &err));
+    CHECK_OK(cot_store_place(store, 0, path, sizeof path, &err));
+    CHECK(cr_write(path, cr) == 0);
+    CHECK_OK(cot_dicom_guard(&head, path, &limits, &err));
+    const cot_received object = {path, &head, "TEST", "127.0.0.1"};
+    CHECK_OK(cot_store_receive(store, &object, job, &duplicate, &err));
+    CHECK(!duplicate);
+    cot_store_close(store);
+}
+
+typedef struct seen {
+    cot_job job;
+    size_t deliveries;
+    char *json;
+    const char *want;
+} seen;
+
+static bool look(void *ctx, const cot_job *job, const cot_delivery *deliveries, size_t n)
+{
+    seen *s = ctx;
+    (void)deliveries;
+    if (strcmp(job->id, s->want)) return true;
+    s->deliveries = n;
+    return false;
+}
+
+static seen look_at(const cot_config *config, const char *job)
+{
+    cot_store *store = NULL;
+    seen s = {.want = job};
+    CHECK_OK(cot_store_open(&store, config->store, &err));
+    CHECK_OK(cot_store_job(store, job, &s.job, &s.json, &err));
+    CHECK_OK(cot_store_each(store, NULL, look, &s, &err));
+    cot_store_close(store);
+    return s;
+}
+
+TEST(worker_stops_on_sigterm_with_exit_status_0)
+{
+    cot_config config = config_named("stop");
+    int wait_status = -1, ready[2];
+    char line[4096];
+    size_t have = 0;
+    CHECK(pipe(ready) == 0);
+    fflush(NULL);
+    const pid_t pid = fork();
+    if (pid == 0) {
+        cot_error e = COT_ERROR_INIT;
+        dup2(ready[1], STDERR_FILENO);
+        cot_log_to_stream(stderr, COT_INFO, "worker");
+        _exit(cot_worker_run(&config, "worker0", &e) == COT_OK ? 0 : 1);
+    }
+    close(ready[1]);
+    for (ssize_t got = 1; got > 0 && have < sizeof line - 1 && !(line[have] = 0, strstr(line, "worker.ready"));
+         have += got > 0 ? (size_t)got : 0)
+        got = read(ready[0], line + have, sizeof line - 1 - have);
+    line[have] = 0;
+    CHECK_HAS(line, "event=worker.ready");
+    kill(pid, SIGTERM);
+    CHECK(waitpid(pid, &wait_status, 0) == pid);
+    CHECK_NUMBER(wait_status, 0);
+    close(ready[0]);
+}
+
+static void mixed_batch(void)
+{
+    const cot_config config = config_named("batch");
+    const cr_options good = {.seed = 1}, hip = {.seed = 2, .body_part = "HIP"}, gone = {.seed = 3},
+                     broken = {.seed = 4};
+    char jobs[4][COT_JOB_ID];
+    const cr_options *const all[4] = {&good, &hip, &gone, &broken};
+    worker w;
+    size_t n = 0;
+    for (int i = 0; i < 4; i++) receive(&config, all[i], jobs[i]);
+    seen s = look_at(&config, jobs[2]);
+    CHECK(unlink(s.job.object) == 0); /* the disk lost it */
+    free(s.json);
+    s = look_at(&config, jobs[3]);
+    CHECK(truncate(s.job.object, 3000) == 0); /* and cut this one */
+    free(s.json);
+    REQUIRE_OK(worker_open(&w, &config, "worker0", &err));
+    CHECK_OK(worker_turn(&w, &n, &err));
+    CHECK_NUMBER(n, 4);
+
+    s = look_at(&config, jobs[0]);
+    CHECK_NUMBER(s.job.state, COT_JOB_REPORTED);
+    CHECK_NUMBER(s.deliveries, 2);
+    CHECK_TEXT(s.job.reason, "");
+    CHECK(access(s.job.report, R_OK) == 0);
+    cot_chain *chain = NULL;
+    CHECK_OK(cot_chain_from_json(&chain, s.json, strlen(s.json), w.steps, &err));
+    CHECK(chain && chain->state != COT_CHAIN_REFUSED && chain->n_steps == w.steps->n_steps);
+    cot_chain_destroy(chain);
+    free(s.json);
+
+    s = look_at(&config, jobs[1]);
+    CHECK_NUMBER(s.job.state, COT_JOB_REPORTED);
+    CHECK_NUMBER(s.deliveries, 1); /* only where refusals go */
+    CHECK_HAS(s.job.reason, "HIP");
+    CHECK(access(s.job.report, R_OK) == 0);
+    CHECK_HAS(s.json, "body-part");
+    free(s.json);
+
+    s = look_at(&config, jobs[2]); /* without a readable header there is no patient to report on: parked for people */
+    CHECK_NUMBER(s.job.state, COT_JOB_FAILED);
+    CHECK_NUMBER(s.deliveries, 0);
+    CHECK(s.job.reason[0]);
+    free(s.json);
+
+    s = look_at(&config, jobs[3]); /* the header is still there */
+    CHECK_NUMBER(s.job.state, COT_JOB_REPORTED);
+    CHECK_NUMBER(s.deliveries, 1);
+    CHECK_HAS(s.json, "undecodable");
+    free(s.json);
+    CHECK_OK(worker_turn(&w, &n, &err));
+    CHECK_NUMBER(n, 0);
+    worker_close(&w);
+}
+TEST(worker_ends_each_image_of_a_batch_in_its_own_way)
+{
+    alone(mixed_batch);
+}
+
+static void two_versions(void)
+{
+    const cot_config config = config_named("versions");
+    const cr_options first = {.seed = 5}, second = {.seed = 5, .pixels_seed = 1};
+    char jobs[2][COT_JOB_ID];
+    worker w;
+    size_t n = 0;
+    receive(&config, &first, jobs[0]);
+    receive(&config, &second, jobs[1]);
+    REQUIRE_OK(worker_open(&w, &config, "worker0", &err));
+    CHECK_OK(worker_turn(&w, &n, &err));
+    CHECK_NUMBER(n, 1); /* the second waits for the first */
+    CHECK_OK(worker_turn(&w, &n, &err));
+    CHECK_NUMBER(n, 1);
+    seen a = look_at(&config, jobs[0]), b = look_at(&config, jobs[1]);
+    CHECK_NUMBER(b.job.state, COT_JOB_REPORTED);
+    CHECK_TEXT(b.job.predecessor, jobs[0]);
+    CHECK_TEXT(b.job.predecessor_report, a.job.report);
+    char *bytes = NULL;
+    size_t size = 0;
+    CHECK_OK(cot_file_read(&bytes, &size, b.job.report, 1 << 20, &err));
+    CHECK(bytes && memmem(bytes, size, "\x40\x00\x60\xa3SQ", 6)); /* (0040,A360) Predecessor Documents Sequence */
+    free(bytes);
+    free(a.json);
+    free(b.json);
+    worker_close(&w);
+}
+TEST(worker_second_version_of_an_image_names_the_first_report)
+{
+    alone(two_versions);
+}
+
+static void dead_sandbox(void)
+{
+    const cot_config config = config_named("sandbox");
+    const cr_options good = {.seed = 6};
+    char job[COT_JOB_ID];
+    worker w;
+    size_t n = 0;
+    int server = 0;
+    receive(&config, &good, job);
+    REQUIRE_OK(worker_open(&w, &config, "worker0", &err));
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%ld/children", (long)getpid());
+    FILE *f = fopen(path, "r");
+    CHECK(f && fscanf(f, "%d", &server) == 1 && server > 0);
+    if (f) fclose(f);
+    if (server > 0) kill(server, SIGKILL);
+    CHECK_FAILS(worker_turn(&w, &n, &err), COT_E_BUG, "has ended");
+    seen s = look_at(&config, job);
+    CHECK_NUMBER(s.job.state, COT_JOB_READING);
+    free(s.json);
+    worker_close(&w);
+}
+TEST(worker_without_its_sandbox_leaves_the_claim_to_the_supervisor)
+{
+    alone(dead_sandbox);
+}
+
+__attribute__((constructor(101))) static void prepare(void)
+{
+    snprintf(folder, sizeof folder, "/tmp/test_worker.XXXXXX");
+    if (!mkdtemp(folder)) abort();
+    cot_dicom_init();
+}
+static pid_t owner;
+__attribute__((constructor)) static void remember(void)
+{
+    owner = getpid();
+}
+__attribute__((destructor)) static void clean(void)
+{
+    char command[128];
+    if (getpid() != owner) return;
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    if (system(command) != 0) fprintf(stderr, "%s stays\n", folder);
+}
+CHECK_MAIN
