@@ -134,7 +134,6 @@ static cot_status tile_conv(cot_buffer *y, const cot_buffer *x, const cot_weight
     const conv_sizes z = sizes_of(s);
     const size_t rows = n * z.pixels, panels = tile_panels(device, w->out);
     const unsigned height = tile_height(device, rows, panels);
-    const size_t tiles = (rows + device->tile.heights[height] - 1) / device->tile.heights[height];
     cl_int8 in = {{(cl_int)s->in_h, (cl_int)s->in_w, (cl_int)s->in_c, (cl_int)s->in_c, (cl_int)s->kernel,
                    (cl_int)s->kernel, (cl_int)s->stride, (cl_int)s->pad}};
     if (w->border) { /* rows of taps are contiguous: one run of kernel*channels floats per row */
@@ -145,7 +144,8 @@ static cot_status tile_conv(cot_buffer *y, const cot_buffer *x, const cot_weight
         in.s[7] = 0;
     }
     const cl_int4 out = {{(cl_int)rows, (cl_int)z.out_h, (cl_int)z.out_w, (cl_int)w->out}};
-    const cl_int has_residual = residual != NULL;
+    const bool inside = w->border || s->pad == 0;
+    const cl_int flags = tile_order(w) | (residual ? TILE_RESIDUAL : 0) | (inside ? TILE_ALL_INSIDE : 0);
     const cl_float lowest = act == COT_ACT_RELU ? 0.0f : -INFINITY;
     const kernel_arg args[] = {ARG_BUFFER(y),
                                ARG_BUFFER(x),
@@ -153,11 +153,11 @@ static cot_status tile_conv(cot_buffer *y, const cot_buffer *x, const cot_weight
                                ARG_BUFFER(w->bias),
                                ARG_BUFFER(residual ? residual : y),
                                ARG_BUFFER(w->zeros),
-                               ARG_VALUE(has_residual),
+                               ARG_VALUE(flags),
                                ARG_VALUE(lowest),
                                ARG_VALUE(in),
                                ARG_VALUE(out)};
-    return KERNEL_LAUNCH(device, (kernel_id)(KERNEL_CONV + height), args, tiles, panels, err);
+    return tile_launch(device, KERNEL_CONV, args, sizeof args / sizeof *args, height, rows, panels, flags, err);
 }
 
 static cot_status im2col(cot_buffer *to, const cot_buffer *x, const cot_weights *w, size_t first, size_t n,

@@ -16,6 +16,9 @@ typedef struct tile_plan {
     unsigned local; /* work-items side by side on GPUs, 1 on CPUs */
 } tile_plan;
 
+/* Flags of the tile kernels, as in kernels/tile.cl. */
+enum { TILE_RESIDUAL = 1, TILE_PANELS_FIRST = 2, TILE_ALL_INSIDE = 4 };
+
 /* Every kernel of the room, in the order of the table in launch.c. GEMM and convolution have one kernel per height. */
 typedef enum kernel_id {
     KERNEL_BORDER,
@@ -130,6 +133,10 @@ cot_status weights_upload(cot_weights *w, const float *rows, const float *bias, 
 size_t tile_panels(const cot_device *device, size_t columns);
 /* Index into heights[] that does `rows` x `panels` with the least work. */
 unsigned tile_height(const cot_device *device, size_t rows, size_t panels);
+/* Launches gemm or conv (KERNEL_GEMM, KERNEL_CONV) at a height over rows x columns, in the order `flags` say. */
+cot_status tile_launch(cot_device *device, kernel_id family, const kernel_arg *args, cl_uint n_args, unsigned height,
+                       size_t rows, size_t panels, int flags, cot_error *err);
+int tile_order(const cot_weights *w);
 /* y[rows, out] (+)= x[rows, in] · wᵀ with CLBlast, no bias; `y_at` floats into y. */
 cot_status clblast_product(cl_mem y, size_t y_at, cl_mem x, const cot_weights *w, size_t rows, bool add,
                            cot_error *err);

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CACHED_WEIGHTS ((size_t)384 << 10) /* of a second-level cache of 512 KiB or more */
+
 /* ---- weights ---- */
 cot_status weights_create(cot_weights **out, cot_device *device, size_t out_features, size_t in_features,
                           cot_error *err)
@@ -113,26 +115,36 @@ unsigned tile_height(const cot_device *device, size_t rows, size_t panels)
     return best;
 }
 
+/* Weights that a core's cache holds are walked through for each tile of rows, so that the rows are read once; larger
+ * ones panel by panel. Work-groups side by side need the tiles in the first dimension. */
+int tile_order(const cot_weights *w)
+{
+    const size_t bytes = w->in * tile_panels(w->device, w->out) * w->device->tile.vector * 2 * sizeof(float);
+    return w->device->tile.local == 1 && bytes <= CACHED_WEIGHTS ? TILE_PANELS_FIRST : 0;
+}
+
+cot_status tile_launch(cot_device *device, kernel_id family, const kernel_arg *args, cl_uint n_args, unsigned height,
+                       size_t rows, size_t panels, int flags, cot_error *err)
+{
+    const size_t tiles = (rows + device->tile.heights[height] - 1) / device->tile.heights[height];
+    const bool panels_first = flags & TILE_PANELS_FIRST;
+    return kernel_launch(device, (kernel_id)(family + height), args, n_args, panels_first ? panels : tiles,
+                         panels_first ? tiles : panels, err);
+}
+
 static cot_status tile_forward(cot_buffer *y, const cot_buffer *x, const cot_weights *w, size_t rows,
                                const cot_buffer *residual, cot_activation act, cot_error *err)
 {
     cot_device *device = w->device;
     const size_t panels = tile_panels(device, w->out);
     const unsigned height = tile_height(device, rows, panels);
-    const size_t tiles = (rows + device->tile.heights[height] - 1) / device->tile.heights[height];
-    const cl_int m = (cl_int)rows, n = (cl_int)w->out, k = (cl_int)w->in, has_residual = residual != NULL;
+    const cl_int flags = tile_order(w) | (residual ? TILE_RESIDUAL : 0);
+    const cl_int m = (cl_int)rows, n = (cl_int)w->out, k = (cl_int)w->in;
     const cl_float lowest = act == COT_ACT_RELU ? 0.0f : -INFINITY;
-    const kernel_arg args[] = {ARG_BUFFER(y),
-                               ARG_BUFFER(x),
-                               ARG_BUFFER(w->w),
-                               ARG_BUFFER(w->bias),
-                               ARG_BUFFER(residual ? residual : y),
-                               ARG_VALUE(has_residual),
-                               ARG_VALUE(lowest),
-                               ARG_VALUE(m),
-                               ARG_VALUE(n),
-                               ARG_VALUE(k)};
-    return KERNEL_LAUNCH(device, (kernel_id)(KERNEL_GEMM + height), args, tiles, panels, err);
+    const kernel_arg args[] = {
+        ARG_BUFFER(y),    ARG_BUFFER(x),     ARG_BUFFER(w->w), ARG_BUFFER(w->bias), ARG_BUFFER(residual ? residual : y),
+        ARG_VALUE(flags), ARG_VALUE(lowest), ARG_VALUE(m),     ARG_VALUE(n),        ARG_VALUE(k)};
+    return tile_launch(device, KERNEL_GEMM, args, sizeof args / sizeof *args, height, rows, panels, flags, err);
 }
 
 /* ---- CLBlast ---- */

@@ -4,6 +4,7 @@
  * Threads: a cot_device and everything made from it: one thread at a time. Lists: any thread.
  * A process that has opened a device must not fork (PoCL's and drivers' threads do not survive it).
  * SPDX-License-Identifier: Apache-2.0 */
+/* clang-format off */
 #ifndef COT_OPENCL_H
 #define COT_OPENCL_H
 #include "config/base.h"

@@ -163,3 +163,11 @@ void ref_resample(float *y, const float *x, size_t rows, size_t cols, size_t siz
         y[i] = (float)((line_at(middle + i % size, size, rows, size, i / size, filter) - mean) / std);
     free(middle);
 }
+
+/* Every test has this file, so here is said once what LeakSanitizer need not report: drivers keep what they compile. */
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libpocl\nleak:libclblast\nleak:libLLVM\nleak:libclang\nleak:libOpenCL\nleak:libRusticlOpenCL\n"
+           "leak:libMesaOpenCL\n";
+}

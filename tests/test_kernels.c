@@ -15,11 +15,6 @@ static cot_device *shared(void)
     return device;
 }
 
-__attribute__((destructor)) static void close_shared(void)
-{
-    cot_device_close(shared());
-}
-
 static cot_buffer *put(const float *x, size_t n)
 {
     cot_error err = COT_ERROR_INIT;

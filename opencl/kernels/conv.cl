@@ -3,43 +3,59 @@
  * shape   x: [images, h, w, c]; w: [panels, taps, run, WIDTH]; y, residual: [m = images*out_h*out_w, n]; m >= ROWS;
  *         in = h, w, c, run, taps down, taps across, stride, pad; out = m, out_h, out_w, n. `run` floats are summed per
  *         tap: c, or kernel*c with one tap across, when x has its border already; zeros: [run]
- * launch  (tiles of ROWS pixels, panels); the last tile overlaps the one before it and writes only its own rows
+ *         flags as in tile.cl
+ * launch  (tiles of ROWS pixels, panels), or the other way round with PANELS_FIRST; the last tile overlaps the one before it and writes only its own rows
  * cost    2*m*n*taps*run multiply-adds at most; a tap that no pixel of the tile has is skipped
  * error   |y - twin| <= 1e-5 * sum|x·w|
  * twin    ref_conv_forward
  * back    dx is this kernel over flipped taps for stride 1; dw sums over m; both belong below */
-kernel __attribute__((reqd_work_group_size(LOCAL, 1, 1))) void JOIN(conv_, ROWS)(
-    global float *y, global const float *x, global const VEC *w, global const float *bias, global const float *residual,
-    global const float *zeros, const int has_residual, const float lowest, const int8 in, const int4 out)
+kernel __attribute__((reqd_work_group_size(LOCAL, 1, 1))) void
+JOIN(conv_, ROWS)(global float *y, global const float *x, global const VEC *w, global const float *bias,
+                  global const float *residual, global const float *zeros, const int flags, const float lowest,
+                  const int8 in, const int4 out)
 {
-    const int wanted = (int)get_global_id(0) * ROWS, panel = (int)get_global_id(1);
+    const int tile = (int)get_global_id(flags & PANELS_FIRST ? 1 : 0),
+              panel = (int)get_global_id(flags & PANELS_FIRST ? 0 : 1);
+    const int wanted = tile * ROWS;
     if (wanted >= out.s0) return;
     const int first = min(wanted, out.s0 - ROWS), column = panel * WIDTH;
     const int h = in.s0, width = in.s1, c = in.s2, run = in.s3;
     VEC low[ROWS], high[ROWS];
     int top[ROWS], left[ROWS], origin[ROWS];
+    /* counted on from the first pixel: a division per pixel would cost as much as a small product */
+    int ox = first % out.s2, oy = first / out.s2 % out.s1, image = first / out.s2 / out.s1;
 #pragma unroll
     for (int i = 0; i < ROWS; i++) {
-        const int pixel = first + i, line = pixel / out.s2;
         low[i] = VLOAD(0, bias + column);
         high[i] = VLOAD(1, bias + column);
-        top[i] = line % out.s1 * in.s6 - in.s7;
-        left[i] = pixel % out.s2 * in.s6 - in.s7;
-        origin[i] = ((line / out.s1 * h + top[i]) * width + left[i]) * c;
+        top[i] = oy * in.s6 - in.s7;
+        left[i] = ox * in.s6 - in.s7;
+        origin[i] = ((image * h + top[i]) * width + left[i]) * c;
+        const int line_ends = ++ox == out.s2;
+        ox = line_ends ? 0 : ox;
+        oy += line_ends;
+        const int image_ends = oy == out.s1;
+        oy = image_ends ? 0 : oy;
+        image += image_ends;
     }
     w += (size_t)panel * in.s4 * in.s5 * run * 2;
     for (int down = 0; down < in.s4; down++)
         for (int across = 0; across < in.s5; across++, w += 2 * run) {
             const int shift = (down * width + across) * c;
             global const float *row[ROWS];
-            int any = 0;
+            if (flags & ALL_INSIDE) {
 #pragma unroll
-            for (int i = 0; i < ROWS; i++) {
-                const int inside = (uint)(top[i] + down) < (uint)h && (uint)(left[i] + across) < (uint)width;
-                row[i] = inside ? x + origin[i] + shift : zeros;
-                any |= inside;
+                for (int i = 0; i < ROWS; i++) row[i] = x + origin[i] + shift;
+            } else {
+                int any = 0;
+#pragma unroll
+                for (int i = 0; i < ROWS; i++) {
+                    const int inside = (uint)(top[i] + down) < (uint)h && (uint)(left[i] + across) < (uint)width;
+                    row[i] = inside ? x + origin[i] + shift : zeros;
+                    any |= inside;
+                }
+                if (!any) continue;
             }
-            if (!any) continue;
             for (int s = 0; s < run; s++) {
                 const VEC u = w[2 * s], v = w[2 * s + 1];
 #pragma unroll
@@ -54,6 +70,6 @@ kernel __attribute__((reqd_work_group_size(LOCAL, 1, 1))) void JOIN(conv_, ROWS)
     for (int i = 0; i < ROWS; i++) {
         const size_t at = (size_t)(first + i) * out.s3 + column;
         if (first + i >= wanted)
-            tile_store(y + at, has_residual ? residual + at : 0, low[i], high[i], lowest, out.s3 - column);
+            tile_store(y + at, flags & HAS_RESIDUAL ? residual + at : 0, low[i], high[i], lowest, out.s3 - column);
     }
 }

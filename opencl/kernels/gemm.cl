@@ -1,15 +1,19 @@
 /* Linear layers: y = max(x · w + bias (+ residual), lowest). Compiled once per tile height, as gemm_<ROWS>.
- * shape   y, residual: [m, n]; x: [m, k], m >= ROWS; w: [panels, k, WIDTH]; bias: [panels * WIDTH]
- * launch  (tiles of ROWS rows, panels); the last tile overlaps the one before it and writes only its own rows
+ * shape   y, residual: [m, n]; x: [m, k], m >= ROWS; w: [panels, k, WIDTH]; bias: [panels * WIDTH];
+ *         flags as in tile.cl
+ * launch  (tiles of ROWS rows, panels), or the other way round with PANELS_FIRST; the last tile overlaps the one before it and writes only its own rows
  * cost    2mnk multiply-adds; reads w once per tile, x once per panel
  * error   |y - twin| <= 1e-5 * sum|x·w|
  * twin    ref_linear_forward
  * back    dx = dy · wᵀ and dw = xᵀ · dy belong below, with w packed by rows */
-kernel __attribute__((reqd_work_group_size(LOCAL, 1, 1))) void JOIN(gemm_, ROWS)(
-    global float *y, global const float *x, global const VEC *w, global const float *bias, global const float *residual,
-    const int has_residual, const float lowest, const int m, const int n, const int k)
+kernel __attribute__((reqd_work_group_size(LOCAL, 1, 1))) void
+JOIN(gemm_, ROWS)(global float *y, global const float *x, global const VEC *w, global const float *bias,
+                  global const float *residual, const int flags, const float lowest, const int m, const int n,
+                  const int k)
 {
-    const int wanted = (int)get_global_id(0) * ROWS, panel = (int)get_global_id(1);
+    const int tile = (int)get_global_id(flags & PANELS_FIRST ? 1 : 0),
+              panel = (int)get_global_id(flags & PANELS_FIRST ? 0 : 1);
+    const int wanted = tile * ROWS;
     if (wanted >= m) return;
     const int first = min(wanted, m - ROWS), column = panel * WIDTH;
     VEC low[ROWS], high[ROWS];
@@ -33,6 +37,7 @@ kernel __attribute__((reqd_work_group_size(LOCAL, 1, 1))) void JOIN(gemm_, ROWS)
 #pragma unroll
     for (int i = 0; i < ROWS; i++) {
         const size_t at = (size_t)(first + i) * n + column;
-        if (first + i >= wanted) tile_store(y + at, has_residual ? residual + at : 0, low[i], high[i], lowest, n - column);
+        if (first + i >= wanted)
+            tile_store(y + at, flags & HAS_RESIDUAL ? residual + at : 0, low[i], high[i], lowest, n - column);
     }
 }

@@ -6,13 +6,15 @@
  * error   exact
  * twin    ref_im2col; border_copy is tested through ref_conv_forward
  * back    col2im (a gather, no atomics) belongs below */
-kernel void im2col(global float *y, global const float *x, const int8 in, const ulong from, const ulong rows)
+kernel void im2col(global float *restrict y, global const float *restrict x, const int8 in, const ulong from,
+                   const ulong rows)
 {
     const size_t row = get_global_id(0), tap = get_global_id(1);
     if (row >= rows) return;
     const int h = in.s0, w = in.s1, c = in.s2, kernel_size = in.s3;
     const size_t ox = row % in.s7, oy = row / in.s7 % in.s6, image = row / in.s7 / in.s6 + from;
-    const int iy = (int)oy * in.s4 - in.s5 + (int)tap / kernel_size, ix = (int)ox * in.s4 - in.s5 + (int)tap % kernel_size;
+    const int iy = (int)oy * in.s4 - in.s5 + (int)tap / kernel_size,
+              ix = (int)ox * in.s4 - in.s5 + (int)tap % kernel_size;
     global float *to = y + (row * kernel_size * kernel_size + tap) * c;
     if (iy >= 0 && iy < h && ix >= 0 && ix < w) {
         global const float *at = x + ((image * h + iy) * w + ix) * c;
@@ -22,8 +24,8 @@ kernel void im2col(global float *y, global const float *x, const int8 in, const 
     }
 }
 
-kernel void border_copy(global float *y, global const float *x, const int n, const int h, const int w, const int c,
-                        const int pad)
+kernel void border_copy(global float *restrict y, global const float *restrict x, const int n, const int h, const int w,
+                        const int c, const int pad)
 {
     const int line = (int)get_global_id(0), lines = h + 2 * pad, floats = (w + 2 * pad) * c;
     if (line >= n * lines) return;

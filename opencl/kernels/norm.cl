@@ -16,7 +16,8 @@ kernel void batch_norm_forward(global float *y, global const float *x, global co
 }
 
 kernel void layer_norm_forward(global float *y, global const float *x, global const float *gamma,
-                               global const float *beta, const int rows, const int width, const float eps, const int act)
+                               global const float *beta, const int rows, const int width, const float eps,
+                               const int act)
 {
     const int row = (int)get_global_id(0);
     if (row >= rows) return;

@@ -3,8 +3,15 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #define WIDTH (2 * VECTOR)
 
+/* Flags, as in device.h. */
+#define HAS_RESIDUAL 1
+#define PANELS_FIRST                                                                                                   \
+    2                /* neighbours in launch order share rows, not weights: right when all weights fit into the cache */
+#define ALL_INSIDE 4 /* no tap leaves the image */
+
 /* Adds the residual, bounds from below (0 for ReLU, -INFINITY for none) and writes one row, `columns` of it. */
-static inline void tile_store(global float *y, global const float *residual, VEC low, VEC high, float lowest, int columns)
+static inline void tile_store(global float *y, global const float *residual, VEC low, VEC high, float lowest,
+                              int columns)
 {
     if (columns >= WIDTH) {
         if (residual) {
