@@ -33,7 +33,7 @@ typedef struct cot_step {
     size_t n_options;
     cot_option *options;
     char phrase[513];  /* rationale template: {answer} {certainty} {second} {second-certainty} {step-count} (steps in the schema);
-                        the certainties come with their unit, e.g. "87.3 %" */
+                        the certainties come with their unit, e.g. "87%" */
     char phrase_alone[513]; /* the same when there is no runner-up worth naming */
 } cot_step;
 

@@ -190,6 +190,7 @@ static void on_violation(void *ctx, xmlErrorPtr error)
     const char *message = error->message ? error->message : "";
     const xmlNode *e = n && n->type == XML_ATTRIBUTE_NODE ? n->parent : n;
     char attribute[64];
+    if (f->problems.n >= PROBLEMS_MAX) return; /* finding lines costs a look at the whole file each time */
     if (!e) {
         problem_add(&f->problems, error->line > 0 ? error->line : 1, "%.*s", (int)strcspn(message, "\n"), message);
         return;

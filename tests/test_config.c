@@ -292,6 +292,37 @@ TEST(broken_empty_and_binary_files_are_refused_with_a_line)
     CHECK_FAILS(load_bytes(NULL, HEAD "<listen ae='A\0B'/>", sizeof HEAD + 17), COT_E_CONFIG, "not well-formed");
 }
 
+TEST(a_megabyte_of_faults_is_told_in_a_bounded_list)
+{
+    enum { SIZE = 1000000 };
+    char *text = malloc(SIZE + 64);
+    REQUIRE(text);
+    size_t at = (size_t)sprintf(text, HEAD LISTEN);
+    while (at < SIZE) at += (size_t)sprintf(text + at, "<accept ae='A' host='zz%zu'/>\n", at);
+    strcpy(text + at, "</node>");
+    CHECK_FAILS(load(text), COT_E_CONFIG, ":4: host=\"zz");
+    free(text);
+}
+
+TEST(flipped_bytes_never_crash_the_reader)
+{
+    const cot_blob xml = cot_config_default_xml();
+    char *text = malloc(xml.size);
+    unsigned seed = 3;
+    size_t refused = 0;
+    REQUIRE(text);
+    for (int round = 0; round < 300; round++) {
+        memcpy(text, xml.data, xml.size);
+        for (int k = 0; k < 4; k++) {
+            seed = seed * 1664525u + 1013904223u;
+            text[(seed >> 8) % xml.size] = (char)(seed >> 24);
+        }
+        refused += load_bytes(NULL, text, xml.size) == COT_E_CONFIG;
+    }
+    CHECK(refused > 100);
+    free(text);
+}
+
 TEST(a_missing_file_and_a_folder_are_refused_with_what_to_do)
 {
     cot_config *c;
