@@ -177,6 +177,7 @@ TEST(a_buffer_that_is_too_small_is_refused)
     CHECK_FAILS(cot_linear_forward(x, y, weights, 2, NULL, COT_ACT_NONE, &err), COT_E_BUG, "linear: input");
     CHECK_FAILS(cot_linear_forward(y, x, weights, SIZE_MAX, NULL, COT_ACT_NONE, &err), COT_E_LIMIT, "lower the batch");
     CHECK_FAILS(cot_conv_forward(y, x, weights, 1, NULL, COT_ACT_NONE, NULL, &err), COT_E_BUG, "linear layer's");
+    cot_weights_destroy(weights);
     CHECK_FAILS(cot_linear_prepare(&weights, device, w, NULL, 0, 2, &err), COT_E_BUG, "0 x 2");
     CHECK(weights == NULL);
     cot_buffer_destroy(x);
