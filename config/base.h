@@ -1,7 +1,7 @@
 /* The vocabulary every room shares: status, error text, checked sizes, digests, the log.
  * Threads: every function may be called from any thread; cot_log_to_stream once, at start.
  * SPDX-License-Identifier: Apache-2.0 */
-/* clang-format off: laid out by hand, to be read as tables */
+/* clang-format off */
 #ifndef COT_BASE_H
 #define COT_BASE_H
 #include <stdarg.h>

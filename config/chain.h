@@ -2,7 +2,7 @@
  * differ. Plain data; create/destroy only manage memory (chain.c).
  * Threads: one at a time.  Ranges: probabilities 0..1, summing to 1 within 1e-5 where available.
  * SPDX-License-Identifier: Apache-2.0 */
-/* clang-format off: laid out by hand, to be read as tables */
+/* clang-format off */
 #ifndef COT_CHAIN_H
 #define COT_CHAIN_H
 #include "config/base.h"

@@ -3,7 +3,7 @@
  * XSD (embedded in the program), then for meaning. Errors carry file:line and the remedy.
  * Threads: any thread; results are read-only after load.
  * SPDX-License-Identifier: Apache-2.0 */
-/* clang-format off: laid out by hand, to be read as tables */
+/* clang-format off */
 #ifndef COT_CONFIG_H
 #define COT_CONFIG_H
 #include "config/base.h"

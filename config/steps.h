@@ -2,7 +2,7 @@
  * steps.xml by cot_steps_load (config.h). The number of steps and options is known only here.
  * Threads: read-only after load, any thread.
  * SPDX-License-Identifier: Apache-2.0 */
-/* clang-format off: laid out by hand, to be read as tables */
+/* clang-format off */
 #ifndef COT_STEPS_H
 #define COT_STEPS_H
 #include <stdbool.h>

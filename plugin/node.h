@@ -2,7 +2,7 @@
  * 0 done · 1 done, but some input was refused or failed · 2 wrong usage · 3 configuration · 4 model or device · 5 network,
  * file system or store · 70 a fault in this program.
  * SPDX-License-Identifier: Apache-2.0 */
-/* clang-format off: laid out by hand, to be read as tables */
+/* clang-format off */
 #ifndef COT_NODE_H
 #define COT_NODE_H
 #include "config/base.h"
