@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "dicom/report_internal.h"
 
-#include <cstdio>
+#include <algorithm>
 
 /* PS3.3 C.7.1.1 Patient, C.7.1.3 Clinical Trial Subject, C.7.2.1 General Study, C.7.2.2 Patient Study,
  * C.7.2.3 Clinical Trial Study, and of C.12.1 SOP Common what qualifies those (time zone, shifted dates). */
@@ -104,19 +104,35 @@ static const DcmTagKey working_tags[] = {
 static const DcmTagKey identity_tags[] = {
     DCM_PatientName, DCM_PatientID, DCM_IssuerOfPatientID, DCM_PatientBirthDate, DCM_PatientSex, DCM_AccessionNumber,
 };
+/* These say whose study it is: copied as they are even where they break their format. */
+static const DcmTagKey as_they_are[] = {DCM_PatientBirthDate, DCM_PatientSex, DCM_StudyDate, DCM_StudyTime};
 enum : Uint32 { ATTRIBUTE_BYTES = 64 * 1024 };
 
-static bool is_identity(const DcmTagKey &key)
+template <size_t n> static bool listed(const DcmTagKey (&tags)[n], const DcmTagKey &key)
 {
-    for (const DcmTagKey &identity : identity_tags)
-        if (identity == key) return true;
-    return false;
+    return std::find(tags, tags + n, key) != tags + n;
 }
 
 static std::string tag_text(const DcmTagKey &key)
 {
     DcmTag tag(key);
     return std::string(tag.getTagName()) + " " + key.toString().c_str();
+}
+
+/* Ages, dates, numbers and codes have a format; "62" is no Patient's Age, and would make the report as faulty as the image. */
+static bool well_formed(DcmElement &element)
+{
+    switch (element.ident()) {
+    case EVR_AS:
+    case EVR_CS:
+    case EVR_DA:
+    case EVR_DS:
+    case EVR_DT:
+    case EVR_IS:
+    case EVR_TM:
+    case EVR_UI: return element.checkValue("1-n").good();
+    default: return true;
+    }
 }
 
 /* A text sent with another text's value representation is taken over under the right one. */
@@ -128,14 +144,34 @@ static void copy_attribute(DcmItem &to, DcmItem &from, const DcmTagKey &key)
     const bool same_kind = DcmVR(element->getVR()).getEVR() == DcmTag(key).getEVR();
     char *text = nullptr;
     if (small && same_kind) {
+        if (!well_formed(*element) && !listed(as_they_are, key)) return;
         report_require(from.findAndInsertCopyOfElement(key, &to), "image header: copy an attribute");
     } else if (small && element->isaString() && DcmTag(key).getEVR() != EVR_SQ && element->getString(text).good()) {
         report_require(to.putAndInsertString(key, text ? text : ""), "image header: copy a text");
-    } else if (is_identity(key)) {
+    } else if (listed(identity_tags, key)) {
         report_fail(COT_E_INPUT, "image header: " + tag_text(key) +
                                      (small ? " has a wrong value representation" : " is far too long") +
                                      ". Correct it at the sender");
     }
+}
+
+static bool has_non_ascii(DcmItem &item)
+{
+    for (unsigned long i = 0; i < item.card(); i++) {
+        DcmElement *element = item.getElement(i);
+        char *text = nullptr;
+        Uint32 size = 0;
+        if (element->ident() == EVR_SQ) {
+            auto *sequence = static_cast<DcmSequenceOfItems *>(element);
+            for (unsigned long k = 0; k < sequence->card(); k++)
+                if (has_non_ascii(*sequence->getItem(k))) return true;
+        } else if (element->isaString() && element->getString(text, size).good() && text) {
+            if (std::any_of(text, text + size,
+                            [](char c) { return static_cast<unsigned char>(c) >= 0x80 || c == 0x1b; }))
+                return true;
+        }
+    }
+    return false;
 }
 
 /* Declared character set first. Devices that lie about it exist; Latin-1 then loses no byte, and the report says so. */
@@ -151,7 +187,7 @@ static void convert_text(report_source &source, const DcmDataset &original)
     if (condition.bad())
         report_fail(COT_E_INPUT,
                     std::string("image header: its text cannot be converted to UTF-8 (") + condition.text() + ")");
-    source.guessed_character_set = true;
+    source.guessed_character_set = has_non_ascii(source.head);
 }
 
 static std::string uid_read(DcmItem &item, const DcmTagKey &key)

@@ -67,7 +67,7 @@ static inline void case_sequence(case_bytes *b, unsigned tag, const case_bytes *
 }
 
 typedef struct case_image { /* NULL: the attribute is absent */
-    const char *character_set, *patient, *patient_id, *id_vr, *accession, *time_zone, *description;
+    const char *character_set, *patient, *patient_id, *id_vr, *accession, *time_zone, *description, *age;
     const char *sop_class, *sop_instance, *study, *series;
     bool rich; /* issuers, other IDs, requests, procedure code, de-identification */
 } case_image;
@@ -108,6 +108,7 @@ static inline void case_patient(case_bytes *b, const case_image *image)
     if (image->rich) case_text(b, 0x00100021, "LO", "General Hospital");
     case_text(b, 0x00100030, "DA", "19700102");
     case_text(b, 0x00100040, "CS", "F");
+    case_text(b, 0x00101010, "AS", image->rich ? NULL : image->age);
     if (!image->rich) return;
     case_bytes other;
     other.size = 0;

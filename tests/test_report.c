@@ -294,6 +294,7 @@ TEST(names_in_any_character_set_arrive_as_utf8)
                         "\xe5\xb1\xb1\xe7\x94\xb0^\xe5\xa4\xaa\xe9\x83\x8e]");
     check_character_set("\\ISO 2022 IR 149", "Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7",
                         "[Hong^Gildong=\xe6\xb4\xaa^\xe5\x90\x89\xe6\xb4\x9e]");
+    check_character_set("NO SUCH SET", "Doe^John", "[Doe^John]"); /* ASCII: nothing to guess */
     check_character_set("GB18030", "Wang^XiaoDong=\xcd\xf5^\xd0\xa1\xb6\xab",
                         "[Wang^XiaoDong=\xe7\x8e\x8b^\xe5\xb0\x8f\xe4\xb8\x9c]");
     check_character_set(NULL, "M\xfcller^J\xf6rg", "[M\xc3\xbcller^J\xc3\xb6rg]"); /* undeclared: said in the limits */
@@ -353,6 +354,26 @@ TEST(patient_id_sent_as_another_kind_of_text_is_taken_over)
     use_image(&image);
     REQUIRE_OK(write_report(&made, chain, &options, &err));
     CHECK_HAS(dump(report_path), "(0010,0020) LO [PID-1]");
+    use_default_image();
+    cot_chain_destroy(chain);
+}
+
+TEST(malformed_age_is_left_out_instead_of_spoiling_the_report)
+{
+    cot_error err = COT_ERROR_INIT;
+    cot_report_made made;
+    cot_chain *chain = case_chain(steps, true);
+    const cot_report_options options = case_options();
+    case_image image = case_image_default();
+    image.age = "62";
+    use_image(&image);
+    REQUIRE_OK(write_report(&made, chain, &options, &err));
+    CHECK(!strstr(dump(report_path), "(0010,1010)"));
+    check_by_validators("age 62");
+    image.age = "062Y";
+    use_image(&image);
+    REQUIRE_OK(write_report(&made, chain, &options, &err));
+    CHECK_HAS(dump(report_path), "(0010,1010) AS [062Y]");
     use_default_image();
     cot_chain_destroy(chain);
 }
