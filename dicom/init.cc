@@ -3,6 +3,7 @@
  * configuration file or environment variable decides about logging. A file full of faults cannot flood the log: at most
  * LINES_PER_WINDOW lines a minute. Threads: any. SPDX-License-Identifier: Apache-2.0 */
 #include "dcmtk/config/osconfig.h"
+#include "dcmtk/dcmdata/dcdict.h"
 #include "dcmtk/dcmdata/dcrledrg.h"
 #include "dcmtk/dcmjpeg/djdecode.h"
 #include "dcmtk/dcmjpls/djdecode.h"
@@ -81,7 +82,8 @@ void initialise()
     DJDecoderRegistration::registerCodecs();
     DJLSDecoderRegistration::registerCodecs();
     DcmRLEDecoderRegistration::registerCodecs();
-    dcmDisableGethostbyaddr.set(OFTrue); /* no reverse name service in the way of an association */
+    (void)dcmDataDict.isDictionaryLoaded(); /* loads it: 20 ms once, before the processes that fork for each object */
+    dcmDisableGethostbyaddr.set(OFTrue);    /* no reverse name service in the way of an association */
 }
 } // namespace
 
