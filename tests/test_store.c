@@ -151,6 +151,30 @@ TEST(place_below_the_watermark_says_how_much_is_free_and_needed)
     close_and_remove(store);
 }
 
+TEST(full_database_is_a_limit_with_free_and_needed_space_and_leaves_nothing_behind)
+{
+    cot_error err = COT_ERROR_INIT;
+    cot_store *store = open_new();
+    char job[COT_JOB_ID], sop[32];
+    bool duplicate;
+    cot_status status = COT_OK;
+    int stored = 0;
+    CHECK(sqlite3_exec(store->db, "PRAGMA max_page_count=1", NULL, NULL, NULL) == SQLITE_OK); /* as many as there are */
+    for (; status == COT_OK && stored < 1000; stored += status == COT_OK) {
+        snprintf(sop, sizeof sop, "1.2.%d", stored + 1);
+        status = receive(store, sop, "aa", "1.2", job, &duplicate, &err);
+    }
+    CHECK_NUMBER(status, COT_E_LIMIT);
+    CHECK_HAS(err.text, "disk full: free ");
+    CHECK_HAS(err.text, " MiB, needed ");
+    CHECK_NUMBER(count_files("objects"), stored);
+    CHECK_NUMBER(number(store, "SELECT count(*) FROM job"), stored);
+    CHECK(sqlite3_exec(store->db, "PRAGMA max_page_count=1000000", NULL, NULL, NULL) == SQLITE_OK);
+    CHECK_OK(receive(store, sop, "aa", "1.2", job, &duplicate, &err)); /* the peer sends again when there is room */
+    CHECK(!duplicate);
+    close_and_remove(store);
+}
+
 /* ---- claim ---- */
 TEST(claim_waits_until_the_study_is_silent_and_takes_the_oldest_first)
 {
