@@ -120,8 +120,10 @@ static void check_reader(xml_file *f, const cot_config *c, const xml_node *root)
     if (!c->steps[0]) return;
     cot_steps *steps = NULL;
     cot_error why = COT_ERROR_INIT;
-    if (cot_steps_load(&steps, c->steps, &why) != COT_OK)
+    if (cot_steps_load(&steps, c->steps, &why) != COT_OK) {
+        for (char *end = strchr(why.text, '\n'); end; end = strchr(end, '\n')) *end = ';'; /* one problem, one line */
         problem_add(&f->problems, xml_line(f, reader, "steps"), "the step schema is not usable: %.400s", why.text);
+    }
     cot_steps_destroy(steps);
 }
 

@@ -196,7 +196,8 @@ cot_status cot_chain_refuse(cot_chain **out, const cot_steps *steps, const cot_r
     if (reader) c->reader = *reader;
     snprintf(c->refusal_id, sizeof c->refusal_id, "%s", id && id[0] ? id : "undecodable");
     utf8_clean(c->refusal, sizeof c->refusal, text ? text : "");
-    snprintf(c->summary, sizeof c->summary, "Not analysed: %s.", c->refusal);
+    const size_t n = strlen(c->refusal);
+    snprintf(c->summary, sizeof c->summary, "Not analysed: %s%s", c->refusal, n && c->refusal[n - 1] == '.' ? "" : ".");
 done:
     return status;
 }

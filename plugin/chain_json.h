@@ -5,6 +5,15 @@
 
 #include <cjson/cJSON.h>
 
+/* {"schema", "notice", "source", "state": complete|partial|refused, "refusal": {"id", "text"} (refused only), "summary",
+ *  "step_schema": {"id", "sha256"},
+ *  "steps": [{"id", "title", "question", "code", "concept", "available",
+ *             "reason"                                                    (not available), or
+ *             "answer": option, "certainty", "second": option, "second_certainty", "rationale",
+ *             "options": [option + "probability"]}],
+ *  "reader": {"name", "version", "package_sha256", "notice", "training", "role", "device", "program"}}
+ * option: {"id", "label", "code", "laterality" (if any)}; code: {"value", "scheme", "meaning"}. Members may be added, none
+ * changes its meaning; a change that would makes it reading:2. */
 #define CHAIN_SCHEMA    "urn:stepcot:reading:1"
 #define CHAIN_JSON_MAX  ((size_t)4 << 20)
 #define CHAIN_JSON_DEEP 8

@@ -50,6 +50,16 @@ static int by_bytes(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
+/* Said at once and counted; the others are read all the same. */
+static cot_status leave_out(infer_files *files, const char *path, const char *why)
+{
+    cot_error gone;
+    cot_fail(&gone, COT_E_IO, "%.500s: %s", path, why);
+    cli_failure("infer", &gone);
+    files->failed++;
+    return COT_OK;
+}
+
 static cot_status walk(infer_files *files, const char *folder, unsigned depth, cot_error *err);
 
 static cot_status take_entry(infer_files *files, const char *folder, const char *name, unsigned depth, cot_error *err)
@@ -58,7 +68,7 @@ static cot_status take_entry(infer_files *files, const char *folder, const char 
     struct stat st;
     const size_t n = strlen(folder);
     if (snprintf(path, sizeof path, "%s%s%s", folder, n && folder[n - 1] == '/' ? "" : "/", name) >= (int)sizeof path)
-        return cot_fail(err, COT_E_LIMIT, "a path in %.200s is longer than 4095 bytes", folder);
+        return leave_out(files, folder, "a path in it is longer than 4095 bytes");
     if (lstat(path, &st) != 0) return COT_OK; /* gone since it was listed */
     if (S_ISDIR(st.st_mode)) return walk(files, path, depth + 1, err);
     if (S_ISREG(st.st_mode) && is_image(path, name)) return add(files, path, err);
@@ -70,11 +80,9 @@ static cot_status walk(infer_files *files, const char *folder, unsigned depth, c
 {
     cot_status status = COT_OK;
     struct dirent **entries = NULL;
-    if (depth > DEEPEST)
-        return cot_fail(err, COT_E_LIMIT, "%.200s: folders nested deeper than %d. Name a folder further down", folder,
-                        DEEPEST);
+    if (depth > DEEPEST) return leave_out(files, folder, "nested deeper than 16 folders. Name it by itself");
     const int n = scandir(folder, &entries, visible, by_bytes);
-    if (n < 0) return cot_fail(err, COT_E_IO, "list %s: %s", folder, strerror(errno));
+    if (n < 0) return leave_out(files, folder, strerror(errno));
     for (int i = 0; i < n; i++) {
         if (status == COT_OK) status = take_entry(files, folder, entries[i]->d_name, depth, err);
         free(entries[i]);
@@ -89,10 +97,7 @@ cot_status infer_files_collect(infer_files *files, const char *const *words, siz
     for (size_t i = 0; i < n; i++) {
         struct stat st;
         if (stat(words[i], &st) != 0) {
-            cot_error gone;
-            cot_fail(&gone, COT_E_IO, "%s: %s", words[i], strerror(errno));
-            cli_failure("infer", &gone);
-            files->failed++;
+            COT_TRY(leave_out(files, words[i], strerror(errno)));
         } else if (S_ISDIR(st.st_mode)) {
             COT_TRY(walk(files, words[i], 0, err));
         } else {

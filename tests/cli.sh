@@ -55,6 +55,8 @@ equal "attributes that the manual does not have" "$missing" ""
 
 # ---- devices, model ----
 exits "devices" 0 "$stepcot" devices
+exits "no OpenCL driver" 4 env OCL_ICD_VENDORS=/nonexistent "$stepcot" devices
+has "…says what to install" err "pocl-opencl-icd"
 exits "devices --json" 0 "$stepcot" devices --json
 has "…one object a line" out '^\{"platform":".*"usable":(true|false).*\}$'
 exits "model show" 0 "$stepcot" model show
@@ -73,8 +75,10 @@ for image; do cp "$image" in/deeper/; done
 cp "$1" in/.hidden/hidden.dcm
 echo "not an image" >in/notes.txt
 ln -s "$1" in/link.dcm
+deep=in/deep; for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17; do deep=$deep/d; done; mkdir -p $deep
 "$stepcot" infer -o reports in >out 2>err </dev/null || true
 equal "a folder gives a report per image, hidden entries and links left out" "$(ls reports | wc -l)" $#
+has "…one too deep is named" err "in/deep/.*nested deeper"
 has "…and says what it skipped" err "1 other files skipped"
 for report in reports/*.sr.dcm; do
     dciodvfy -new "$report" >vfy 2>&1 && pass "dciodvfy accepts $(basename "$report")" || fail "dciodvfy $report: $(grep -m 3 Error vfy)"
