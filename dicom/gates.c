@@ -230,7 +230,8 @@ static view view_stated(const cot_dicom_facts *f, char id[33], cot_error *err)
     return position == VIEW_FRONTAL || code == VIEW_FRONTAL ? VIEW_FRONTAL : VIEW_SILENT;
 }
 
-/* Patient Orientation: the row of a lateral runs from front to back (A, P); of an upright frontal from side to side. */
+/* Patient Orientation: the row of a lateral runs from front to back (A, P); of an upright frontal
+ * from the patient's right to the left. Nothing is turned back here: a report's positions must fit the image as sent. */
 static cot_status gate_orientation(const cot_dicom_facts *f, char id[33], cot_error *err)
 {
     char text[256], value[40];
@@ -238,9 +239,10 @@ static cot_status gate_orientation(const cot_dicom_facts *f, char id[33], cot_er
     snprintf(value, sizeof value, "%s\\%s", f->orientation_row, f->orientation_column);
     if (row == 'A' || row == 'P' || column == 'A' || column == 'P')
         return refuse_view(id, err, "Patient Orientation (0020,0020)", value);
-    if (row == 'H' || row == 'F' || column == 'H') {
-        snprintf(text, sizeof text,
-                 "Patient Orientation (0020,0020) %s: the image is stored turned, send it upright (L\\F)", value);
+    const char *const how = row == 'H' || row == 'F' || column == 'H' ? "turned" : row == 'R' ? "mirrored" : NULL;
+    if (how) {
+        snprintf(text, sizeof text, "Patient Orientation (0020,0020) %s: the image is stored %s, send it as L\\F",
+                 value, how);
         return refuse(id, "rotated", err, text);
     }
     return COT_OK;

@@ -205,6 +205,8 @@ static inline void maker_header(maker *m, const maker_image *i)
     else
         maker_optional(m, 0x0008103e, "LO", i->description);
     maker_text(m, 0x00180015, "CS", "CHEST");
+    maker_text(m, 0x0020000d, "UI", "2.25.2");
+    maker_text(m, 0x0020000e, "UI", "2.25.3");
     maker_us(m, 0x00280002, i->samples);
     maker_optional(m, 0x00280004, "CS", i->photometric);
     if (i->samples > 1) maker_us(m, 0x00280006, i->planar);

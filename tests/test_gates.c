@@ -139,6 +139,7 @@ TEST(view_must_be_frontal_or_unknown)
         {"upright frontal", {CR, .orientation_row = "L", .orientation_column = "F"}, NULL, NULL},
         {"tilted frontal", {CR, .orientation_row = "LF", .orientation_column = "FR"}, NULL, NULL},
         {"turned", {CR, .orientation_row = "F", .orientation_column = "R"}, "rotated", "stored turned"},
+        {"seen from behind", {CR, .orientation_row = "R", .orientation_column = "F"}, "rotated", "stored mirrored"},
         {"head down", {CR, .orientation_row = "R", .orientation_column = "H"}, "rotated", "R\\H"},
         {"PA, but stored sideways",
          {CR, .view_position = "PA", .orientation_row = "H", .orientation_column = "L"},

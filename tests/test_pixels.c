@@ -407,4 +407,65 @@ TEST(look_up_tables_survive_implicit_vr_and_big_endian)
         cot_dicom_image_destroy(image);
     }
 }
+/* ---- damage ---- */
+static uint64_t next_random(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+/* One to four bytes changed, half of them in the header; sometimes the end is missing. */
+static cot_status decode_damaged(char *bytes, size_t n, uint64_t *state, bool *guarded)
+{
+    cot_error err;
+    cot_dicom_head head;
+    cot_dicom_image *image = NULL;
+    const cot_guard_limits limits = COT_GUARD_LIMITS_INIT;
+    char before[4];
+    size_t at[4], flips = 1 + next_random(state) % 4;
+    for (size_t i = 0; i < flips; i++) {
+        at[i] = next_random(state) % 2 ? 400 + next_random(state) % 400 : 400 + next_random(state) % (n - 400);
+        before[i] = bytes[at[i]];
+        bytes[at[i]] = (char)next_random(state);
+    }
+    const size_t size = next_random(state) % 8 ? n : 400 + next_random(state) % (n - 400);
+    maker m = {0};
+    maker_raw(&m, bytes, size);
+    const bool saved = maker_save(&m, in_folder("damaged.dcm"));
+    for (size_t i = flips; i-- > 0;) bytes[at[i]] = before[i];
+    if (!saved) return COT_E_IO;
+    *guarded = cot_dicom_guard(&head, in_folder("damaged.dcm"), &limits, &err) == COT_OK;
+    if (!*guarded) return COT_E_INPUT;
+    const cot_status status = cot_dicom_image_create(&image, in_folder("damaged.dcm"), &err);
+    cot_dicom_image_destroy(image);
+    return status;
+}
+
+TEST(damaged_files_are_decoded_or_refused_but_never_a_bug)
+{
+    static const char *const tools[][3] = {
+        {"dcmcrle", "-q", NULL},   {"dcmcjpeg", "+e1", NULL}, {"dcmcjpeg", "+el", NULL}, {"dcmcjpeg", "+ee", NULL},
+        {"dcmcjpls", "+el", NULL}, {"dcmcjpls", "+en", NULL}, {"dcmconv", "+ti", NULL},  {"dcmconv", "+tb", NULL}};
+    uint64_t state = 88172645463325252u;
+    size_t through = 0, decoded = 0;
+    for (size_t k = 0; k < sizeof tools / sizeof *tools; k++) {
+        cot_error err;
+        char *bytes = NULL;
+        size_t n = 0;
+        REQUIRE(write_grey12(in_folder("native.dcm"), false));
+        REQUIRE(RUN(tools[k][0], tools[k][1], in_folder("native.dcm"), in_folder("other.dcm")));
+        REQUIRE_OK(cot_file_read(&bytes, &n, in_folder("other.dcm"), 1 << 20, &err));
+        for (int i = 0; i < 60; i++) {
+            bool guarded = false;
+            const cot_status status = decode_damaged(bytes, n, &state, &guarded);
+            CHECK(status == COT_OK || status == COT_E_INPUT || status == COT_E_REFUSED || status == COT_E_LIMIT);
+            through += guarded;
+            decoded += status == COT_OK;
+        }
+        free(bytes);
+    }
+    CHECK(through > 100 && decoded > 20 && decoded < through); /* the damage was neither total nor harmless */
+}
 CHECK_MAIN
