@@ -7,6 +7,7 @@
 #include "plugin/cli.h"
 
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -99,6 +100,12 @@ static void close_all(bench *b)
 }
 
 /* ---- header ---- */
+/* Three decimals are more than a measurement holds. */
+static bool add_number(cJSON *object, const char *name, double value)
+{
+    return cJSON_AddNumberToObject(object, name, round(value * 1e3) / 1e3) != NULL;
+}
+
 /* "model name" of the first processor, or what uname knows. */
 static void machine_name(char *name, size_t size)
 {
@@ -144,7 +151,7 @@ static cot_status print_header(const bench *b, cot_error *err)
     ok = ok && cJSON_AddStringToObject(o, "device", cli_shown(clean, sizeof clean, device->name));
     ok = ok && cJSON_AddStringToObject(o, "driver", cli_shown(clean, sizeof clean, device->driver));
     ok = ok && cJSON_AddStringToObject(o, "gemm", cot_device_gemm(b->device) == COT_GEMM_TILE ? "tile" : "clblast");
-    ok = ok && cJSON_AddNumberToObject(o, "peak_gflops", b->peak);
+    ok = ok && add_number(o, "peak_gflops", b->peak);
     ok = ok && cJSON_AddStringToObject(o, "model", cli_shown(clean, sizeof clean, reader->name));
     ok = ok && cJSON_AddStringToObject(o, "image", b->file == b->drawn ? "drawn" : "file");
     return print_json(o, ok, err);
@@ -236,9 +243,9 @@ static cot_status print_stages(size_t n, double all[STAGES][RUNS_MOST], size_t r
         qsort(all[s], runs, sizeof **all, by_value);
         total = all[s][runs / 2];
         snprintf(name, sizeof name, "%s_ms", stage_names[s]);
-        ok = ok && cJSON_AddNumberToObject(o, name, total);
+        ok = ok && add_number(o, name, total);
     }
-    ok = ok && cJSON_AddNumberToObject(o, "images_per_second", total > 0 ? 1e3 * (double)n / total : 0.0);
+    ok = ok && add_number(o, "images_per_second", total > 0 ? 1e3 * (double)n / total : 0.0);
     return print_json(o, ok, err);
 }
 
