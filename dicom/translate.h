@@ -3,7 +3,7 @@
 #ifndef COT_DICOM_TRANSLATE_H
 #define COT_DICOM_TRANSLATE_H
 #include "config/base.h"
-class OFCondition;
+#include "dcmtk/ofstd/ofcond.h"
 
 /* "doing: DCMTK's text". DCMTK's condition texts name operations, not values of a data set. */
 cot_status fail_condition(cot_error *err, cot_status status, const char *doing, const OFCondition &condition);
