@@ -21,6 +21,8 @@ typedef struct cot_device_info {
 } cot_device_info;
 /* All devices of all platforms (platforms without devices are normal). Caller frees *out. No ICD: n = 0, COT_OK. */
 cot_status cot_devices_list(cot_device_info **out, size_t *n, cot_error *err);
+/* Names of the platforms that list no device, for people. Caller frees *out. */
+cot_status cot_platforms_empty(char (**out)[129], size_t *n, cot_error *err);
 
 typedef enum cot_gemm_choice { COT_GEMM_AUTO, COT_GEMM_TILE, COT_GEMM_CLBLAST } cot_gemm_choice;
 typedef struct cot_device_options {

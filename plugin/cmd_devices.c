@@ -10,7 +10,8 @@
 
 static const char help[] =
     "Usage: stepcot devices [--json]\n\n"
-    "Lists the devices of all OpenCL platforms. A device that cannot be used is shown with the reason.\n"
+    "Lists the devices of all OpenCL platforms. A device that cannot be used is shown with the reason, and so is a\n"
+    "platform without devices.\n"
     "--json prints one JSON object a line instead of the table.\n\n"
     "To choose one: <reader device=\"…\"/> in the configuration, or --device of infer and bench: part of\n"
     "the platform's or device's name, or cpu, or gpu.\n\n"
@@ -34,11 +35,6 @@ static void print_row(const cot_device_info *d)
 {
     char platform[129], name[257];
     cli_shown(platform, sizeof platform, d->platform);
-    if (!d->name[0]) { /* a platform without devices */
-        printf("-            %s\n             no device: %s\n", platform,
-               d->why_not[0] ? d->why_not : "the platform lists none");
-        return;
-    }
     cli_shown(name, sizeof name, d->name);
     printf("%-12s %s / %s\n", d->usable ? type_name(d->type) : "not usable", platform, name);
     printf("             %u compute units, float%u, %.1f GiB (largest piece %.1f GiB), %s, driver %s\n",
@@ -70,6 +66,29 @@ static bool print_json(const cot_device_info *d)
     return text != NULL;
 }
 
+/* A driver that finds no hardware would else look as if it were not installed. */
+static cot_status print_empty(bool json, cot_error *err)
+{
+    char(*names)[129] = NULL, clean[129];
+    size_t n = 0;
+    const cot_status status = cot_platforms_empty(&names, &n, err);
+    for (size_t i = 0; i < n && status == COT_OK && !json; i++)
+        printf("%-12s %s\n             the driver is installed and finds no device\n", "no device",
+               cli_shown(clean, sizeof clean, names[i]));
+    for (size_t i = 0; i < n && status == COT_OK && json; i++) {
+        cJSON *o = cJSON_CreateObject();
+        const bool ok = cJSON_AddStringToObject(o, "platform", cli_shown(clean, sizeof clean, names[i])) &&
+                        cJSON_AddNullToObject(o, "name") && cJSON_AddBoolToObject(o, "usable", false) &&
+                        cJSON_AddStringToObject(o, "why_not", "the platform lists no device");
+        char *text = ok ? cJSON_PrintUnformatted(o) : NULL;
+        if (text) puts(text);
+        free(text);
+        cJSON_Delete(o);
+    }
+    free(names);
+    return status;
+}
+
 int cot_cmd_devices(int argc, char **argv)
 {
     bool json = false;
@@ -92,6 +111,7 @@ int cot_cmd_devices(int argc, char **argv)
             print_row(&list[i]);
     }
     free(list);
+    if (print_empty(json, &err) != COT_OK) return cli_failure("devices", &err);
     if (!ok)
         cot_fail(&err, COT_E_MEMORY, "no memory for the list");
     else if (!usable)
