@@ -259,6 +259,11 @@ static cot_status open_queue(cot_device *device, cot_error *err)
     return COT_OK;
 }
 
+void device_progress(const cot_device_options *options, const char *what, unsigned done)
+{
+    if (options->progress) options->progress(options->progress_ctx, what, done, FAMILY_COUNT + 1);
+}
+
 cot_status cot_device_open(cot_device **out, const cot_device_options *options, cot_error *err)
 {
     static const cot_device_options defaults = COT_DEVICE_OPTIONS_INIT;
@@ -284,7 +289,9 @@ cot_status cot_device_open(cot_device **out, const cot_device_options *options, 
     COT_TRY(programs_build(device, options, err));
     COT_TRY(kernels_create(device, err));
     device->gemm = options->gemm;
+    device_progress(options, "choice of GEMM", FAMILY_COUNT);
     if (options->gemm == COT_GEMM_AUTO) COT_TRY(gemm_choose(device, err));
+    device_progress(options, "ready", FAMILY_COUNT + 1);
     *out = device;
     device = NULL;
 done:

@@ -87,6 +87,11 @@ struct cot_weights {
     bool border; /* few channels: whole rows of taps are read from a copy with a border */
 };
 
+/* ---- device.c ---- */
+/* Tells the caller of cot_device_open what is being done: the programs, then the choice of GEMM, then "ready". */
+void device_progress(const cot_device_options *options, const char *what, unsigned done);
+double seconds_now(void);
+
 /* ---- launch.c ---- */
 const char *cl_error_name(cl_int code);
 /* Name, number and remedy of an OpenCL error after what was tried. */
@@ -150,6 +155,4 @@ cot_status tanh_forward(cot_buffer *y, const cot_weights *w, size_t rows, cot_er
 /* ---- choose.c ---- */
 /* Measures both implementations (or reads what was measured before) and sets device->gemm. */
 cot_status gemm_choose(cot_device *device, cot_error *err);
-
-double seconds_now(void);
 #endif

@@ -224,10 +224,9 @@ cot_status programs_build(cot_device *device, const cot_device_options *options,
     snprintf(flags, sizeof flags, "-cl-std=CL1.2 -Werror -DVECTOR=%u -DLOCAL=%u", device->tile.vector,
              device->tile.local);
     for (unsigned i = 0; i < FAMILY_COUNT; i++) {
-        if (options->progress) options->progress(options->progress_ctx, families[i].name, i, FAMILY_COUNT);
+        device_progress(options, families[i].name, i);
         COT_TRY(program_build(device, (family_id)i, flags, err));
     }
-    if (options->progress) options->progress(options->progress_ctx, "ready", FAMILY_COUNT, FAMILY_COUNT);
 done:
     return status;
 }
