@@ -212,4 +212,34 @@ TEST(nobody_listening_and_a_wrong_title_keep_the_report_waiting_with_the_reason)
     end(&c);
 }
 
+/* Looks until the delivery is in this state; false after 20 s. */
+static bool comes_to(scene *c, int state)
+{
+    for (int i = 0; i < 2000; i++) {
+        if (number(c->store, "SELECT min(state) FROM delivery") == state) return true;
+        usleep(10000);
+    }
+    return false;
+}
+
+TEST(running_sender_waits_for_a_full_peer_delivers_and_ends_on_sigterm)
+{
+    scene c;
+    int result = -1;
+    begin(&c, 1, "a.");
+    snprintf(c.config.store, sizeof c.config.store, "%s", folder);
+    c.to.retry_first_s = c.to.retry_max_s = 1;
+    store_test_clock = NULL;
+    const pid_t child = fork();
+    if (child == 0) {
+        cot_error err = COT_ERROR_INIT;
+        _exit(cot_sender_run(&c.config, &c.to, &err) == COT_OK ? 0 : 1);
+    }
+    CHECK(comes_to(&c, COT_DELIVERY_DELIVERED));
+    CHECK(kill(child, SIGTERM) == 0);
+    CHECK(waitpid(child, &result, 0) == child && WIFEXITED(result) && WEXITSTATUS(result) == 0);
+    CHECK_NUMBER(number(c.store, "SELECT attempts FROM delivery"), 2);
+    end(&c);
+}
+
 CHECK_MAIN
