@@ -4,7 +4,8 @@
 #define COT_SENDER_H
 #include "plugin/node.h"
 
-#define SENDER_BATCH 16 /* reports per association: what a kill in the middle can make arrive twice, as the same objects */
+#define SENDER_BATCH                                                                                                   \
+    16 /* reports per association: what a kill in the middle can make arrive twice, as the same objects */
 
 typedef cot_status (*sender_send)(const cot_scu_peer *peer, cot_scu_object *objects, size_t n, cot_error *err);
 typedef struct sender {

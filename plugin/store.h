@@ -8,6 +8,7 @@
  *
  * Folder: db (SQLite), incoming/ (being received), objects/<job>.dcm, reports/<job>-<kind>.dcm. Names are job ids,
  * never anything a peer sent. SPDX-License-Identifier: Apache-2.0 */
+/* clang-format off */
 #ifndef COT_STORE_H
 #define COT_STORE_H
 #include "config/base.h"
