@@ -29,7 +29,9 @@ static void print_wrapped(const char *text, size_t left, size_t width, FILE *str
             if (space > 0) n = space;
         }
         if (n == 0) n = strlen(text);
-        fprintf(stream, "%.*s\n", (int)n, text);
+        size_t shown = n;
+        while (shown > 0 && text[shown - 1] == ' ') shown--;
+        fprintf(stream, "%.*s\n", (int)shown, text);
         text += n;
         while (*text == ' ') text++;
         if (!*text) return;

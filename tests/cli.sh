@@ -93,7 +93,10 @@ if [ "$refused" != 0 ]; then
     has "…with the reason" out "Not analysed: body part HIP"
     dsrdump hip/*.sr.dcm >text 2>/dev/null
     has "…also in its report" text "[Nn]ot analysed"
-    exits "--force reads it" 0 "$stepcot" infer --force "$refused"
+    exits "--force reads it" 0 "$stepcot" infer --force -o forced "$refused"
+    has "…and says that it should not have been" out "Read by force, although body part HIP"
+    dsrdump +Pl forced/*.sr.dcm >text 2>/dev/null
+    has "…also in the report" text "Read by force, although body part HIP"
 fi
 exits "an absent file among others" 1 "$stepcot" infer absent.dcm "$1"
 has "…is named" err "absent\.dcm: No such file"
