@@ -42,7 +42,7 @@ typedef struct cot_config {
     size_t n_accept;
     cot_config_accept *accept;
     /* <store> */
-    char store[1024];            /* folder; relative paths are relative to the XML file */
+    char store[1024];            /* folder; relative paths start at the XML file; all paths are absolute after load */
     size_t watermark_mib;        /* less free space than this: 0xA700 */
     size_t max_object_mib;
     double settle_s;             /* study is complete after this much silence; 0 = per image at once */

@@ -1,6 +1,6 @@
 /* PNG and JPEG pictures → grey 0..1, for trying the reading without DICOM. Both libraries report errors by longjmp: what must
  * survive it lives in a struct, and the function with setjmp has no other locals. Colour becomes luma (0.299 R + 0.587 G +
- * 0.114 B, as in ITU-R BT.601 and Pillow); transparent pixels are laid on black. Orientation tags are not applied.
+ * 0.114 B, as in ITU-R BT.601 and Pillow); transparent pixels are laid on black.
  * Threads: any thread; run it in a sandbox child all the same. SPDX-License-Identifier: Apache-2.0 */
 #include "plugin/picture.h"
 #include "plugin/node.h"

@@ -8,6 +8,7 @@
 #include <jerror.h>
 #include <setjmp.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct reader {
     struct jpeg_decompress_struct jpeg;
@@ -45,13 +46,45 @@ static void refuse(reader *r, const char *why)
     longjmp(r->away, 1);
 }
 
+/* ---- orientation: EXIF tag 0x0112 in the first APP1 segment ---- */
+typedef struct exif {
+    const unsigned char *data;
+    size_t size;
+    bool little;
+} exif;
+
+/* `n` bytes as a number, or 0 beyond the end. */
+static uint32_t exif_number(const exif *e, size_t at, size_t n)
+{
+    uint32_t v = 0;
+    if (at > e->size || n > e->size - at) return 0;
+    for (size_t i = 0; i < n; i++) v = v << 8 | e->data[e->little ? at + n - 1 - i : at + i];
+    return v;
+}
+
+/* 1 (upright, also when nothing is said) to 8. */
+static uint32_t orientation_of(const struct jpeg_decompress_struct *j)
+{
+    for (jpeg_saved_marker_ptr m = j->marker_list; m; m = m->next) {
+        if (m->marker != JPEG_APP0 + 1 || m->data_length < 14 || memcmp(m->data, "Exif\0", 6) != 0) continue;
+        const exif e = {m->data + 6, m->data_length - 6, m->data[6] == 'I'};
+        const size_t folder = exif_number(&e, 4, 4), entries = exif_number(&e, folder, 2);
+        for (size_t i = 0; i < entries; i++)
+            if (exif_number(&e, folder + 2 + 12 * i, 2) == 0x0112) return exif_number(&e, folder + 10 + 12 * i, 2);
+    }
+    return 1;
+}
+
 static void decode(reader *r)
 {
     struct jpeg_decompress_struct *j = &r->jpeg;
     jpeg_create_decompress(j);
     j->mem->max_memory_to_use = 512l << 20;
     jpeg_mem_src(j, r->p->data, r->p->size);
+    jpeg_save_markers(j, JPEG_APP0 + 1, 65533);
     jpeg_read_header(j, TRUE);
+    if (orientation_of(j) > 1)
+        refuse(r, "the picture is stored turned or mirrored (EXIF Orientation). Save it upright, without that tag");
     if (j->jpeg_color_space == JCS_CMYK || j->jpeg_color_space == JCS_YCCK)
         refuse(r, "a CMYK picture is for print: its grey values are not those of a radiograph. Save it as grey or RGB");
     if (j->jpeg_color_space == JCS_UNKNOWN) refuse(r, "a JPEG of unknown colour space. Save it as grey or RGB");

@@ -195,6 +195,35 @@ TEST(a_cmyk_jpeg_is_refused_with_the_reason)
     CHECK_FAILS(load(), COT_E_REFUSED, "CMYK");
 }
 
+/* An EXIF segment with this orientation, put behind the first two bytes of the JPEG at `path`. */
+static void add_orientation(unsigned char value, bool little)
+{
+    unsigned char exif[] = {0xff, 0xe1, 0, 34,   'E', 'x', 'i', 'f', 0, 0, 'M', 'M',   0, 42, 0, 0, 0, 8,
+                            0,    1,    1, 0x12, 0,   3,   0,   0,   0, 1, 0,   value, 0, 0,  0, 0, 0, 0};
+    const unsigned char intel[] = {'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, value, 0};
+    unsigned char file[8192], whole[8192 + sizeof exif];
+    const size_t size = get(file, sizeof file);
+    if (little) memcpy(exif + 10, intel, sizeof intel);
+    memcpy(whole, file, 2);
+    memcpy(whole + 2, exif, sizeof exif);
+    memcpy(whole + 2 + sizeof exif, file + 2, size - 2);
+    put(whole, size + sizeof exif);
+}
+
+TEST(a_jpeg_that_is_stored_turned_is_refused)
+{
+    static unsigned char rows[16 * 16];
+    for (int little = 0; little < 2; little++)
+        for (unsigned char value = 0; value < 9; value++) {
+            write_jpeg(JCS_GRAYSCALE, 1, rows, 16, 16, false);
+            add_orientation(value, little);
+            if (value < 2)
+                CHECK_OK(load());
+            else
+                CHECK_FAILS(load(), COT_E_REFUSED, "EXIF Orientation");
+        }
+}
+
 TEST(every_truncated_png_is_refused)
 {
     unsigned char rows[W * H], file[4096];
