@@ -24,6 +24,17 @@ static void on_doctype(void *ctx, const xmlChar *name, const xmlChar *external, 
     xmlStopParser(parser);
 }
 
+/* xsi:schemaLocation would make the validator fetch what it names, xsi:type choose another grammar: five strings an attribute,
+ * the third its namespace. */
+static bool has_schema_hint(int n_attributes, const xmlChar **attributes)
+{
+    for (int i = 0; i < n_attributes; i++) {
+        const char *uri = (const char *)attributes[5 * i + 2];
+        if (uri && !strcmp(uri, "http://www.w3.org/2001/XMLSchema-instance")) return true;
+    }
+    return false;
+}
+
 static void on_element(void *ctx, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri, int n_spaces,
                        const xmlChar **spaces, int n_attributes, int n_defaulted, const xmlChar **attributes)
 {
@@ -31,6 +42,12 @@ static void on_element(void *ctx, const xmlChar *name, const xmlChar *prefix, co
     if (parser->nodeNr >= XML_MAX_DEPTH) {
         problem_add(&file_of(ctx)->problems, parser->input ? parser->input->line : 1,
                     "elements are nested deeper than %d. Close the open elements", XML_MAX_DEPTH);
+        xmlStopParser(parser);
+        return;
+    }
+    if (has_schema_hint(n_attributes, attributes)) {
+        problem_add(&file_of(ctx)->problems, parser->input ? parser->input->line : 1,
+                    "schema hints (xsi:schemaLocation and the like) are not followed. Remove the attribute");
         xmlStopParser(parser);
         return;
     }

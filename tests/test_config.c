@@ -246,6 +246,16 @@ TEST(a_doctype_is_refused_before_its_contents_are_read)
                 "DOCTYPE");
 }
 
+TEST(hints_that_name_another_schema_are_refused_unread)
+{
+    CHECK_FAILS(load("<node xmlns='urn:cot:node:1'\n xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance' "
+                     "xsi:schemaLocation='urn:x file:///etc/passwd'/>"),
+                COT_E_CONFIG, ":2: schema hints");
+    CHECK_FAILS(load(HEAD "<listen xmlns:i='http://www.w3.org/2001/XMLSchema-instance' "
+                          "i:noNamespaceSchemaLocation='http://127.0.0.1:1/x'/></node>"),
+                COT_E_CONFIG, ":3: schema hints");
+}
+
 TEST(a_billion_laughs_are_refused_at_once)
 {
     char text[4096] = "<!DOCTYPE lolz [<!ENTITY lol0 'lol'>";
