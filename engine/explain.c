@@ -146,19 +146,19 @@ static void append_missing(char *text, size_t size, const cot_chain *chain, cons
     append_text(text, size, "). ");
 }
 
-/* The chain ends in its conclusion: the last step of the schema comes first here, then the others in order. What the
- * reader must know of the model comes last and is never cut: the rest gets the room that it leaves. */
+/* The chain ends in its conclusion: the last step of the schema comes first here, then the others in order. That the
+ * numbers are not calibrated comes last and is never cut: the rest gets the room that it leaves. The model's notice is not
+ * repeated here: table, JSON and report show it beside the summary. */
 void chain_summarise(cot_chain *chain, const cot_steps *steps)
 {
-    static const char limits[] = "Certainties are the model's raw probabilities, not calibrated. ";
+    static const char limits[] = "Certainties are the model's raw probabilities, not calibrated.";
     char *text = chain->summary;
     const size_t size = sizeof chain->summary, last = chain->n_steps - 1;
-    const size_t room = size - strlen(limits) - strlen(chain->reader.notice);
+    const size_t room = size - strlen(limits);
     text[0] = 0;
     if (chain->answers[last].available) append_answer(text, room, &chain->answers[last], &steps->steps[last]);
     for (size_t s = 0; s < last; s++)
         if (chain->answers[s].available) append_answer(text, room, &chain->answers[s], &steps->steps[s]);
     append_missing(text, room, chain, steps);
     append_text(text, size, limits);
-    append_text(text, size, chain->reader.notice);
 }
