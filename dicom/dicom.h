@@ -1,6 +1,7 @@
 /* DCMTK behind a C interface: bound, receive, send, decode, report. No DCMTK or C++ type crosses.
  * Every entry catches every C++ exception. Threads: any thread, one object at a time.
  * SPDX-License-Identifier: Apache-2.0 */
+/* clang-format off */
 #ifndef COT_DICOM_H
 #define COT_DICOM_H
 #include "config/base.h"

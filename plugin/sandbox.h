@@ -2,6 +2,7 @@
  * single-threaded and holds no OpenCL context; the server forks one limited child (address space, CPU, file size, open
  * files, wall clock) per request. A child that crashes or hangs is an error with its reason, nothing more.
  * Threads: one at a time. SPDX-License-Identifier: Apache-2.0 */
+/* clang-format off */
 #ifndef COT_SANDBOX_H
 #define COT_SANDBOX_H
 #include "config/base.h"

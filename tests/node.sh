@@ -26,7 +26,7 @@ trap 'exit 130' INT TERM
 pass() { checks=$((checks + 1)); echo "ok   $*"; }
 fail() { checks=$((checks + 1)); failures=$((failures + 1)); echo "FAIL $*"; }
 # check NAME COMMAND...: the command's exit status decides
-check() { name=$1; shift; if "$@"; then pass "$name"; else fail "$name"; fi; }
+check() { what=$1; shift; if "$@"; then pass "$what"; else fail "$what"; fi; }
 # has NAME FILE PATTERN: an extended regular expression must match a line
 has() { if grep -Eq -- "$3" "$2"; then pass "$1"; else fail "$1: no line matches '$3' in:"; tail -n 15 "$2"; fi; }
 equal() { if [ "$2" = "$3" ]; then pass "$1"; else fail "$1: $2, wanted $3"; fi; }

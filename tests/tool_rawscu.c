@@ -14,7 +14,10 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-typedef struct bytes { unsigned char *at; size_t n, room; } bytes;
+typedef struct bytes {
+    unsigned char *at;
+    size_t n, room;
+} bytes;
 
 static void put(bytes *b, const void *data, size_t n)
 {
@@ -34,11 +37,20 @@ static void put_le(bytes *b, uint64_t v, int size)
 {
     for (int i = 0; i < size; i++) put(b, &(unsigned char){(unsigned char)(v >> (8 * i))}, 1);
 }
-static uint32_t be32(const unsigned char *p) { return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]; }
-static uint32_t le32(const unsigned char *p) { return (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0]; }
+static uint32_t be32(const unsigned char *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+static uint32_t le32(const unsigned char *p)
+{
+    return (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
+}
 
 /* ---- what to send ---- */
-typedef struct request { char class_uid[65], instance[65], syntax[65]; bytes data; } request;
+typedef struct request {
+    char class_uid[65], instance[65], syntax[65];
+    bytes data;
+} request;
 
 static void read_file(request *r, const char *path)
 {
@@ -210,7 +222,8 @@ static void print_response(const bytes *b)
         if (n > b->n - at - 8) break;
         const unsigned element = (unsigned)p[2] | (unsigned)p[3] << 8;
         if (element == 0x0900 && n == 2) status = (unsigned)p[8] | (unsigned)p[9] << 8;
-        if (element == 0x0902 && n < sizeof comment) snprintf(comment, sizeof comment, "%.*s", (int)n, (const char *)p + 8);
+        if (element == 0x0902 && n < sizeof comment)
+            snprintf(comment, sizeof comment, "%.*s", (int)n, (const char *)p + 8);
         at += 8 + n;
     }
     printf("store 0x%04X %s\n", status, comment);
@@ -225,8 +238,10 @@ static int talk(int fd, const char *called, const request *r)
     if (type == 2)
         for (size_t at = 68; at + 8 <= b.n; at += 4 + ((size_t)b.at[at + 2] << 8 | b.at[at + 3]))
             if (b.at[at] == 0x21) accepted = b.at[at + 6] == 0;
-    if (type == 3 && b.n >= 4) printf("rejected %u %u %u\n", b.at[1], b.at[2], b.at[3]);
-    else if (type == 2 && !accepted) printf("context refused\n");
+    if (type == 3 && b.n >= 4)
+        printf("rejected %u %u %u\n", b.at[1], b.at[2], b.at[3]);
+    else if (type == 2 && !accepted)
+        printf("context refused\n");
     else if (type == 2) {
         store(fd, r);
         type = read_pdu(fd, &b);
@@ -249,8 +264,10 @@ int main(int argc, char **argv)
     request r = {0};
     if (argc < 4) return fprintf(stderr, "usage: tool_rawscu PORT CALLED FILE.dcm [options]\n"), 2;
     for (int i = 4; i + 1 < argc; i++) {
-        char *to = !strcmp(argv[i], "--class") ? r.class_uid : !strcmp(argv[i], "--instance") ? r.instance
-                 : !strcmp(argv[i], "--syntax") ? r.syntax : NULL;
+        char *to = !strcmp(argv[i], "--class")      ? r.class_uid
+                   : !strcmp(argv[i], "--instance") ? r.instance
+                   : !strcmp(argv[i], "--syntax")   ? r.syntax
+                                                    : NULL;
         if (to) snprintf(to, 65, "%s", argv[i + 1]);
     }
     read_file(&r, argv[3]);
