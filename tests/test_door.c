@@ -179,8 +179,8 @@ TEST(door_answers_echo_and_keeps_an_object_before_it_says_success)
     house h;
     house_init(&h, "keep");
     REQUIRE(house_open(&h));
-    CHECK_NUMBER(call(&h, "echoscu -aec STEPCOT", ""), 0);
-    CHECK_NUMBER(call(&h, "storescu -aec STEPCOT", cr_named("a.dcm", 1, 0)), 0);
+    CHECK_NUMBER(call(&h, "echoscu -to 10 -ta 10 -td 10 -aec STEPCOT", ""), 0);
+    CHECK_NUMBER(call(&h, "storescu -to 10 -ta 10 -td 10 -aec STEPCOT", cr_named("a.dcm", 1, 0)), 0);
     CHECK_NUMBER(jobs_in(&h), 1);
     CHECK(logged(&h, "event=object.received job="));
     CHECK(logged(&h, "event=association.end"));
@@ -197,10 +197,11 @@ TEST(door_same_object_twice_is_one_job_other_bytes_are_another)
     house h;
     house_init(&h, "twice");
     REQUIRE(house_open(&h));
-    for (int i = 0; i < 2; i++) CHECK_NUMBER(call(&h, "storescu -aec STEPCOT", cr_named("b.dcm", 2, 0)), 0);
+    for (int i = 0; i < 2; i++)
+        CHECK_NUMBER(call(&h, "storescu -to 10 -ta 10 -td 10 -aec STEPCOT", cr_named("b.dcm", 2, 0)), 0);
     CHECK(logged(&h, "event=object.duplicate job="));
     CHECK_NUMBER(jobs_in(&h), 1);
-    CHECK_NUMBER(call(&h, "storescu -aec STEPCOT", cr_named("b.dcm", 2, 9)), 0);
+    CHECK_NUMBER(call(&h, "storescu -to 10 -ta 10 -td 10 -aec STEPCOT", cr_named("b.dcm", 2, 9)), 0);
     CHECK_NUMBER(jobs_in(&h), 2);
     house_close(&h);
 }
@@ -211,11 +212,11 @@ TEST(door_rejects_other_titles)
     house_init(&h, "titles");
     snprintf(h.accept[0].ae, sizeof h.accept[0].ae, "ROUTER");
     REQUIRE(house_open(&h));
-    CHECK(call(&h, "echoscu -aet ROUTER -aec OTHER", "") != 0);
+    CHECK(call(&h, "echoscu -to 10 -ta 10 -td 10 -aet ROUTER -aec OTHER", "") != 0);
     CHECK_HAS(said, "Called AE Title Not Recognized");
-    CHECK(call(&h, "echoscu -aet NOBODY -aec STEPCOT", "") != 0);
+    CHECK(call(&h, "echoscu -to 10 -ta 10 -td 10 -aet NOBODY -aec STEPCOT", "") != 0);
     CHECK_HAS(said, "Calling AE Title Not Recognized");
-    CHECK_NUMBER(call(&h, "echoscu -aet ROUTER -aec STEPCOT", ""), 0);
+    CHECK_NUMBER(call(&h, "echoscu -to 10 -ta 10 -td 10 -aet ROUTER -aec STEPCOT", ""), 0);
     CHECK(logged(&h, "event=association.reject"));
     house_close(&h);
 }
@@ -226,7 +227,7 @@ TEST(door_turns_unknown_hosts_away_without_an_association)
     house_init(&h, "strangers");
     snprintf(h.accept[0].host, sizeof h.accept[0].host, "10.0.0.0/8");
     REQUIRE(house_open(&h));
-    CHECK(call(&h, "echoscu -aec STEPCOT", "") != 0);
+    CHECK(call(&h, "echoscu -to 10 -ta 10 -td 10 -aec STEPCOT", "") != 0);
     CHECK_HAS(said, "Calling AE Title Not Recognized");
     CHECK(logged(&h, "no <accept> names this host"));
     house_close(&h);
@@ -241,13 +242,13 @@ TEST(door_says_local_limit_exceeded_and_serves_again_afterwards)
     const int holder = dial(&h);
     CHECK(send(holder, "\1", 1, MSG_NOSIGNAL) == 1); /* the first byte of a request: this is an association now */
     CHECK(children_become(&h, 1));
-    CHECK(call(&h, "echoscu -aec STEPCOT", "") != 0);
+    CHECK(call(&h, "echoscu -to 10 -ta 10 -td 10 -aec STEPCOT", "") != 0);
     CHECK_HAS(said, "Local Limit Exceeded");
     CHECK_HAS(said, "Transient");
     CHECK(logged(&h, "local limit"));
     close(holder);
     CHECK(children_become(&h, 0));
-    CHECK_NUMBER(call(&h, "echoscu -aec STEPCOT", ""), 0);
+    CHECK_NUMBER(call(&h, "echoscu -to 10 -ta 10 -td 10 -aec STEPCOT", ""), 0);
     house_close(&h);
 }
 
@@ -267,7 +268,7 @@ TEST(door_names_http_and_tls_and_stays_up)
     CHECK(logged(&h, "TLS"));
     say_bytes(&h, huge, sizeof huge, answer, sizeof answer);
     CHECK(children_become(&h, 0));
-    CHECK_NUMBER(call(&h, "echoscu -aec STEPCOT", ""), 0);
+    CHECK_NUMBER(call(&h, "echoscu -to 10 -ta 10 -td 10 -aec STEPCOT", ""), 0);
     house_close(&h);
 }
 
@@ -288,7 +289,7 @@ TEST(door_health_checks_are_silent_and_cost_nothing)
     house h;
     house_init(&h, "health");
     REQUIRE(house_open(&h));
-    CHECK_NUMBER(call(&h, "echoscu -aec STEPCOT", ""), 0);
+    CHECK_NUMBER(call(&h, "echoscu -to 10 -ta 10 -td 10 -aec STEPCOT", ""), 0);
     CHECK(logged(&h, "association.end"));
     char *before = house_log(&h);
     const long rss = rss_kib(h.door);
@@ -297,7 +298,8 @@ TEST(door_health_checks_are_silent_and_cost_nothing)
         CHECK(s >= 0);
         close(s);
     }
-    CHECK_NUMBER(call(&h, "storescu -aec STEPCOT", cr_named("c.dcm", 3, 0)), 0); /* it has dealt with all of them */
+    CHECK_NUMBER(call(&h, "storescu -to 10 -ta 10 -td 10 -aec STEPCOT", cr_named("c.dcm", 3, 0)),
+                 0); /* it has dealt with all of them */
     CHECK(logged(&h, "stored=1"));
     CHECK(children_become(&h, 0));
     CHECK(rss > 0 && rss_kib(h.door) - rss < 512);
@@ -316,7 +318,7 @@ TEST(door_is_not_blocked_by_silent_connections)
     house_init(&h, "idle");
     REQUIRE(house_open(&h));
     for (int i = 0; i < 200; i++) idle[i] = dial(&h);
-    CHECK_NUMBER(call(&h, "echoscu -aec STEPCOT", ""), 0);
+    CHECK_NUMBER(call(&h, "echoscu -to 10 -ta 10 -td 10 -aec STEPCOT", ""), 0);
     CHECK(logged(&h, "too many silent connections"));
     CHECK(children_become(&h, 0));
     for (int i = 0; i < 200; i++) close(idle[i]);
@@ -348,12 +350,12 @@ TEST(door_full_disk_is_a700)
     house_init(&h, "full");
     h.config.watermark_mib = (size_t)1 << 40;
     REQUIRE(house_open(&h));
-    call(&h, "storescu -v -aec STEPCOT", cr_named("d.dcm", 4, 0));
+    call(&h, "storescu -v -to 10 -ta 10 -td 10 -aec STEPCOT", cr_named("d.dcm", 4, 0));
     CHECK_HAS(said, "OutOfResources");
     CHECK(logged(&h, "event=object.refused"));
     CHECK(logged(&h, "status=limit reason=\"disk full"));
     CHECK_NUMBER(jobs_in(&h), 0);
-    CHECK_NUMBER(call(&h, "echoscu -aec STEPCOT", ""), 0);
+    CHECK_NUMBER(call(&h, "echoscu -to 10 -ta 10 -td 10 -aec STEPCOT", ""), 0);
     house_close(&h);
 }
 
@@ -373,7 +375,7 @@ TEST(door_a_killed_child_does_not_touch_the_next_caller)
     if (f) fclose(f);
     if (child > 0) kill(child, SIGSEGV);
     CHECK(logged(&h, "event=association.crash"));
-    CHECK_NUMBER(call(&h, "echoscu -aec STEPCOT", ""), 0);
+    CHECK_NUMBER(call(&h, "echoscu -to 10 -ta 10 -td 10 -aec STEPCOT", ""), 0);
     close(s);
     house_close(&h);
 }
@@ -383,7 +385,7 @@ TEST(door_stops_at_once_when_callers_are_idle)
     house h;
     house_init(&h, "stop");
     REQUIRE(house_open(&h));
-    CHECK_NUMBER(call(&h, "echoscu -aec STEPCOT", ""), 0);
+    CHECK_NUMBER(call(&h, "echoscu -to 10 -ta 10 -td 10 -aec STEPCOT", ""), 0);
     const int silent = dial(&h), speaking = dial(&h);
     CHECK(send(speaking, "\1", 1, MSG_NOSIGNAL) == 1);
     CHECK(children_become(&h, 1));
