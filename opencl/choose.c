@@ -1,5 +1,5 @@
-/* The choice between the tile kernel and CLBlast, and the device's measured peak. The choice is measured once per device
- * on one product of the encoder's size, and remembered in the program cache. One thread per device.
+/* The choice between the tile kernel and CLBlast, and the device's measured peak. The choice is measured once per
+ * device on one product of the encoder's size, and remembered in the program cache. One thread per device.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "opencl/device.h"
 
@@ -55,7 +55,7 @@ cot_status gemm_choose(cot_device *device, cot_error *err)
     char path[1200], line[128];
     const bool cached = cache_path(device, key, sizeof key, "gemm", path, sizeof path);
     if (cached && remembered(device, path)) return COT_OK;
-    /* Without a cache a CPU would compile CLBlast's kernels at every start, only to learn what is known: it loses there. */
+    /* Without a cache a CPU would compile CLBlast's kernels at every start to learn what is known: it loses there. */
     if (!cached && device->info.type == COT_DEVICE_CPU) {
         device->gemm = COT_GEMM_TILE;
         return COT_OK;

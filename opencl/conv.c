@@ -4,7 +4,6 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "opencl/device.h"
 
-#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -42,8 +41,8 @@ static cot_status shape_check(const cot_conv_shape *s, cot_error *err)
         return cot_fail(err, COT_E_BUG, "convolution: a %zu-pixel kernel does not fit into %zux%zu", s->kernel, s->in_h,
                         s->in_w);
     const conv_sizes z = sizes_of(s);
-    if (z.border_h * z.border_w * s->in_c > INT_MAX || z.pixels * s->out_c > INT_MAX ||
-        s->kernel * s->kernel * s->in_c > INT_MAX / 64)
+    if (z.border_h * z.border_w * s->in_c > FLOATS_MOST || z.pixels * s->out_c > FLOATS_MOST ||
+        s->kernel * s->kernel * s->in_c > FLOATS_MOST / 32)
         return cot_fail(err, COT_E_LIMIT, "convolution: an image of %zux%zux%zu is larger than one launch takes",
                         s->in_h, s->in_w, s->in_c);
     return COT_OK;
@@ -202,7 +201,7 @@ static cot_status conv_check(const cot_buffer *y, const cot_buffer *x, const cot
     if (!w->is_conv) return cot_fail(err, COT_E_BUG, "convolution: these weights are a linear layer's");
     const conv_sizes z = sizes_of(&w->shape);
     if (!cot_mul(&nx, n, z.border_h * z.border_w * w->shape.in_c) || !cot_mul(&ny, n, z.pixels * w->out) ||
-        nx > INT_MAX || ny > INT_MAX)
+        nx > FLOATS_MOST || ny > FLOATS_MOST)
         return cot_fail(err, COT_E_LIMIT, "convolution: %zu images are more than one launch takes; lower the batch", n);
     COT_TRY(buffer_check(y, w->device, ny, "convolution: result", err));
     COT_TRY(buffer_check(x, w->device, n * w->shape.in_h * w->shape.in_w * w->shape.in_c, "convolution: input", err));

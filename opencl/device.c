@@ -242,7 +242,10 @@ static void plan_tile(cot_device *device)
     const bool registers = tile->vector == 16;
     tile->n_heights = registers ? sizeof wide / sizeof *wide : sizeof narrow / sizeof *narrow;
     memcpy(tile->heights, registers ? wide : narrow, tile->n_heights * sizeof *tile->heights);
+    size_t most = 1;
+    clGetDeviceInfo(device->id, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof most, &most, NULL);
     tile->local = cpu ? 1 : 32;
+    while (tile->local > most && tile->local > 1) tile->local /= 2;
 }
 
 static cot_status open_queue(cot_device *device, cot_error *err)

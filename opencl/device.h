@@ -87,6 +87,9 @@ struct cot_weights {
     bool border; /* few channels: whole rows of taps are read from a copy with a border */
 };
 
+/* Floats of one tensor: kernels count in 32-bit ints, and a launch rounded up must not pass their end. */
+#define FLOATS_MOST ((size_t)1 << 30)
+
 /* ---- device.c ---- */
 /* Tells the caller of cot_device_open what is being done: the programs, then the choice of GEMM, then "ready". */
 void device_progress(const cot_device_options *options, const char *what, unsigned done);

@@ -4,7 +4,6 @@
 #include "opencl/device.h"
 
 #include <clblast_c.h>
-#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +18,7 @@ cot_status weights_create(cot_weights **out, cot_device *device, size_t out_feat
     *out = NULL;
     if (out_features == 0 || in_features == 0)
         return cot_fail(err, COT_E_BUG, "weights of %zu x %zu", out_features, in_features);
-    if (!cot_mul(&all, out_features, in_features) || all > INT_MAX / 2)
+    if (!cot_mul(&all, out_features, in_features) || all > FLOATS_MOST)
         return cot_fail(err, COT_E_LIMIT, "weights of %zu x %zu are more than this program handles", out_features,
                         in_features);
     cot_weights *w = calloc(1, sizeof *w);
@@ -218,7 +217,7 @@ cot_status cot_linear_forward(cot_buffer *y, const cot_buffer *x, const cot_weig
     cot_status status = COT_OK;
     size_t nx = 0, ny = 0;
     if (w->is_conv) return cot_fail(err, COT_E_BUG, "linear: these weights are a convolution's");
-    if (!cot_mul(&nx, rows, w->in) || !cot_mul(&ny, rows, w->out) || nx > INT_MAX || ny > INT_MAX)
+    if (!cot_mul(&nx, rows, w->in) || !cot_mul(&ny, rows, w->out) || nx > FLOATS_MOST || ny > FLOATS_MOST)
         return cot_fail(err, COT_E_LIMIT, "linear: %zu rows are more than one launch takes; lower the batch", rows);
     COT_TRY(buffer_check(y, w->device, ny, "linear: result", err));
     COT_TRY(buffer_check(x, w->device, nx, "linear: input", err));

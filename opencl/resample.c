@@ -5,16 +5,15 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "opencl/device.h"
 
-#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* For one axis: output i is the sum of weights[i*taps + t] * input[first[i] + t]. Device form: floats only, first as float bits is avoided
- * by keeping it in weights' neighbour buffer of ints. */
+/* One axis: output i is the sum over t of weights[i * taps + t] * input[first[i] + t]. The host copies are what the next
+ * image of another size is computed into. */
 typedef struct axis {
     size_t in, taps;
-    cot_buffer *weights, *first; /* [size, taps]; [size] ints */
+    cot_buffer *weights, *first; /* [size, taps]; [size], used as ints */
     float *host_weights;
     cl_int *host_first;
     size_t room; /* floats that host_weights and weights have */
@@ -197,7 +196,8 @@ cot_status cot_resampler_run(cot_resampler *r, cot_buffer *y, size_t at_image, c
     cot_status status = COT_OK;
     size_t floats = 0, middle = 0, end = 0;
     if (rows == 0 || cols == 0) return cot_fail(err, COT_E_INPUT, "resample: an image of %zux%zu pixels", rows, cols);
-    if (!cot_mul(&floats, rows, cols) || floats > INT_MAX || !cot_mul(&middle, r->size, cols) || middle > INT_MAX)
+    if (!cot_mul(&floats, rows, cols) || floats > FLOATS_MOST || !cot_mul(&middle, r->size, cols) ||
+        middle > FLOATS_MOST)
         return cot_fail(err, COT_E_LIMIT, "resample: an image of %zux%zu pixels is more than this program handles",
                         rows, cols);
     if (!cot_add(&end, at_image, 1) || !cot_mul(&end, end, r->size * r->size))

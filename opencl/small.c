@@ -3,12 +3,10 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "opencl/device.h"
 
-#include <limits.h>
-
 /* floats = a*b*c*d, bounded so that kernels may count in 32 bits. */
 static cot_status count(size_t *floats, size_t a, size_t b, size_t c, size_t d, const char *what, cot_error *err)
 {
-    if (cot_mul(floats, a, b) && cot_mul(floats, *floats, c) && cot_mul(floats, *floats, d) && *floats <= INT_MAX)
+    if (cot_mul(floats, a, b) && cot_mul(floats, *floats, c) && cot_mul(floats, *floats, d) && *floats <= FLOATS_MOST)
         return COT_OK;
     return cot_fail(err, COT_E_LIMIT, "%s: %zux%zux%zux%zu is more than one launch takes; lower the batch", what, a, b,
                     c, d);
