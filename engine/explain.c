@@ -28,7 +28,7 @@ static void append_text(char *text, size_t size, const char *more)
     append(text, size, more, strlen(more));
 }
 
-/* "43%"; the ends are worded, since a softmax never says impossible or certain. */
+/* "43.2%", with the table's one decimal; the ends are worded, since a softmax never says impossible or certain. */
 static void percent(char text[16], float probability)
 {
     const double p = 100.0 * (double)probability;
@@ -37,7 +37,7 @@ static void percent(char text[16], float probability)
     else if (p > 99)
         snprintf(text, 16, "over 99%%");
     else
-        snprintf(text, 16, "%.0f%%", p);
+        snprintf(text, 16, "%.1f%%", p);
 }
 
 typedef struct placeholder {

@@ -24,7 +24,7 @@ TEST(answer_is_the_largest_probability_and_second_the_next)
     CHECK_NEAR(a->probability[0], 0.0900306, 1e-6);
     CHECK_NEAR(a->probability[1], 0.6652410, 1e-6);
     CHECK_NEAR(a->probability[2], 0.2447285, 1e-6);
-    CHECK_TEXT(a->rationale, "Of 3: Option 1.1 67%, then Option 1.2 24% {unknown}");
+    CHECK_TEXT(a->rationale, "Of 3: Option 1.1 66.5%, then Option 1.2 24.5% {unknown}");
     cot_chain_destroy(chain);
 }
 
@@ -53,8 +53,8 @@ TEST(rationale_names_no_runner_up_under_five_percent)
     const float near[] = {0.0f, -2.9f}, far[] = {0.0f, -3.0f}; /* 5.2%, 4.7% */
     cot_chain *one = answer(0, near), *two = answer(0, far);
     REQUIRE(one && two);
-    CHECK_TEXT(one->answers[0].rationale, "Of 2: Option 0.0 95%, then Option 0.1 5% {unknown}");
-    CHECK_TEXT(two->answers[0].rationale, "Only Option 0.0 95%");
+    CHECK_TEXT(one->answers[0].rationale, "Of 2: Option 0.0 95.2%, then Option 0.1 4.8% {unknown}");
+    CHECK_TEXT(two->answers[0].rationale, "Only Option 0.0 95.3%");
     cot_chain_destroy(one);
     cot_chain_destroy(two);
 }
@@ -121,7 +121,7 @@ TEST(summary_begins_with_the_conclusion)
     answer_fill(&chain->answers[2], &tiny_step[2], logits);
     chain_summarise(chain, tiny_steps());
     CHECK_TEXT(chain->summary,
-               "Title 2: Option 2.4, certainty over 99%. Title 0: Option 0.0, certainty 50%. Not available: Title 1 "
+               "Title 2: Option 2.4, certainty over 99%. Title 0: Option 0.0, certainty 50.0%. Not available: Title 1 "
                "(not trained: the training data has no labels for this step). Certainties are the model's raw "
                "probabilities, not calibrated.");
     cot_chain_destroy(chain);
