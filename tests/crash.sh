@@ -4,7 +4,7 @@
 . "$(dirname "$0")/node.sh"
 seed=${CRASH_SEED:-$(date +%s)}
 echo "CRASH_SEED=$seed"
-random() { seed=$(((seed * 1103515245 + 12345) % 2147483648)); echo $((seed / 65536 % $1)); }
+random() { seed=$(((seed * 1103515245 + 12345) % 2147483648)); R=$((seed / 65536 % $1)); } # R: 0 … $1 - 1
 STUDIES=50 KILLS=10
 PORT=$(free_port)
 start_pacs "$WORK/pacs"
@@ -25,7 +25,7 @@ stream() { # a modality: sends each image until it is taken
 stream & streamer=$!
 kills=0
 while [ $kills -lt $KILLS ]; do
-    sleep "$(random 3).$(random 10)$(random 10)"
+    random 2500; sleep "$((R / 1000)).$((R % 1000 + 1000))" # 0.1 to 2.2 s, three digits behind a leading one
     kills=$((kills + 1))
     if [ $((kills % 2)) = 0 ]; then kill_supervisor; else kill_node; fi
     # the next start must find neither a held lock nor a held port, at once
