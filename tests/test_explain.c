@@ -53,7 +53,7 @@ TEST(rationale_names_no_runner_up_under_five_percent)
     const float near[] = {0.0f, -2.9f}, far[] = {0.0f, -3.0f}; /* 5.2%, 4.7% */
     cot_chain *one = answer(0, near), *two = answer(0, far);
     REQUIRE(one && two);
-    CHECK_TEXT(one->answers[0].rationale, "Of 2: Option 0.0 95.2%, then Option 0.1 4.8% {unknown}");
+    CHECK_TEXT(one->answers[0].rationale, "Of 2: Option 0.0 94.8%, then Option 0.1 5.2% {unknown}");
     CHECK_TEXT(two->answers[0].rationale, "Only Option 0.0 95.3%");
     cot_chain_destroy(one);
     cot_chain_destroy(two);
