@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <ctime>
 #include <fcntl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -48,7 +49,7 @@ const char *name_of(event e)
 }
 
 const size_t drain_max = (size_t)64 << 20; /* bytes of a refused object that are read to keep the association */
-const int empty_pdus_max = 16;
+const size_t slowest = 1024;               /* bytes a second below which a sender is not waited for */
 
 struct session {
     const cot_scp_options *options;
@@ -58,6 +59,8 @@ struct session {
     int fd, stop_fd;
     T_ASC_Network *net;
     T_ASC_Association *assoc;
+    std::vector<unsigned char> scratch; /* one PDU */
+    size_t pdu_max;
     size_t stored, refused;
 };
 /* An object on its way: where it goes, and the status that is already certain. */
@@ -82,20 +85,28 @@ event event_of(const OFCondition &cond)
     return event::garbage;
 }
 
+event event_of(front_event e)
+{
+    return e == FRONT_TIMEOUT  ? event::timeout
+           : e == FRONT_STOP   ? event::stop
+           : e == FRONT_CLOSED ? event::closed
+                               : event::garbage;
+}
+
 /* The next PDV; between objects (`idle`) a stop ends the wait. */
 event next_pdv(session &s, DUL_PDV *pdv, bool idle)
 {
     const int timeout_s = (int)s.options->dimse_timeout_s;
     OFCondition cond = DUL_NextPDV(&s.assoc->DULassociation, pdv);
-    for (int i = 0; cond.bad() && i < empty_pdus_max; i++) {
-        const int ready = front_wait(s.fd, idle ? s.stop_fd : -1, timeout_s * 1000);
-        if (ready < 0) return event::stop;
-        if (ready == 0) return event::timeout;
+    if (cond.bad()) {
+        const front_event e =
+            front_next_pdu(s.fd, idle ? s.stop_fd : -1, timeout_s * 1000, s.scratch.data(), s.pdu_max);
+        if (e != FRONT_READY) return event_of(e);
         cond = DUL_ReadPDVs(&s.assoc->DULassociation, nullptr, DUL_NOBLOCK, timeout_s);
         if (cond != DUL_PDATAPDUARRIVED) return event_of(cond);
         cond = DUL_NextPDV(&s.assoc->DULassociation, pdv);
     }
-    const bool sound = cond.good() && pdv->data && pdv->fragmentLength <= ASC_MAXIMUMPDUSIZE;
+    const bool sound = cond.good() && pdv->data && pdv->fragmentLength <= s.pdu_max;
     return sound ? event::pdv : event::garbage;
 }
 
@@ -189,9 +200,12 @@ event receive_dataset(session &s, incoming &o)
 {
     DUL_PDV pdv;
     size_t dropped = 0;
+    const std::time_t begun = std::time(nullptr);
     do {
         const event e = next_pdv(s, &pdv, false);
         if (e != event::pdv) return e;
+        const std::time_t patience = static_cast<std::time_t>(s.options->dimse_timeout_s + o.bytes / slowest);
+        if (std::time(nullptr) - begun > patience) return event::timeout;
         if (pdv.pdvType != DUL_DATASETPDV || pdv.presentationContextID != o.context) return event::garbage;
         const size_t n = pdv.fragmentLength;
         if (o.status == STORED && o.bytes + n > s.options->limits.max_bytes)
@@ -362,17 +376,16 @@ OFCondition negotiate(session &s, int *accepted)
 OFCondition open_association(session &s, bool *owned)
 {
     const unsigned pdu = s.options->pdu;
-    const long most = pdu < ASC_MINIMUMPDUSIZE   ? ASC_MINIMUMPDUSIZE
-                      : pdu > ASC_MAXIMUMPDUSIZE ? ASC_MAXIMUMPDUSIZE
-                                                 : (long)pdu;
     int accepted = 0;
+    s.pdu_max = pdu < ASC_MINIMUMPDUSIZE ? ASC_MINIMUMPDUSIZE : pdu > FRONT_PDU_MAX ? (unsigned)FRONT_PDU_MAX : pdu;
+    s.scratch.resize(6 + s.pdu_max);
     dcmSocketReceiveTimeout.set(static_cast<Sint32>(s.options->dimse_timeout_s));
     dcmSocketSendTimeout.set(static_cast<Sint32>(s.options->dimse_timeout_s));
     dcmExternalSocketHandle.set(s.fd);
     OFCondition cond = ASC_initializeNetwork(NET_ACCEPTOR, 0, static_cast<int>(s.options->acse_timeout_s), &s.net);
     if (cond.good()) {
         *owned = true;
-        cond = ASC_receiveAssociation(s.net, &s.assoc, most);
+        cond = ASC_receiveAssociation(s.net, &s.assoc, static_cast<long>(s.pdu_max));
     }
     if (cond.good()) cond = negotiate(s, &accepted);
     if (cond.good()) cond = ASC_acknowledgeAssociation(s.assoc);

@@ -1,6 +1,7 @@
 /* The front door's look at a connection: the whole A-ASSOCIATE-RQ is peeked at within the time-out, checked, held against
  * the allow list, and either left in the socket for DCMTK or answered with A-ASSOCIATE-RJ or A-ABORT (PS3.8 9.3.4, 9.3.8)
- * from here. Nothing of a refused request reaches DCMTK. Threads: one per connection.
+ * from here; nothing of a refused request reaches DCMTK. Later PDUs are peeked at whole too, which bounds their time and their
+ * lengths. Threads: one per connection.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "dicom/scp_front.h"
 #include <errno.h>
@@ -13,6 +14,11 @@
 
 enum { HEADER = 6, PDU_MAX = HEADER + 64 * 1024, FAREWELL_MS = 1000, FAREWELL_BYTES = 1 << 20 };
 
+static size_t be32(const unsigned char *p)
+{
+    return (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+}
+
 static int64_t now_ms(void)
 {
     struct timespec t;
@@ -20,42 +26,77 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-int front_wait(int fd, int stop_fd, int timeout_ms)
+/* Until fd has at least SO_RCVLOWAT bytes or has ended (*ended), a stop is asked, or time is over. */
+static front_event wait_on(int fd, int stop_fd, int64_t until, bool *ended)
 {
-    const int64_t until = now_ms() + timeout_ms;
     for (;;) {
-        struct pollfd on[] = {{.fd = fd, .events = POLLIN}, {.fd = stop_fd, .events = POLLIN}};
+        struct pollfd on[] = {{.fd = fd, .events = POLLIN | POLLRDHUP}, {.fd = stop_fd, .events = POLLIN}};
         const int64_t left = until - now_ms();
         const int n = poll(on, 2, left > 0 ? (int)left : 0);
-        if (n > 0 && on[1].revents) return -1;
-        if (n > 0) return 1;
-        if (n == 0) return 0;
-        if (errno != EINTR) return 1; /* the read that follows says what is wrong */
+        if (n == 0) return FRONT_TIMEOUT;
+        if (n < 0 && errno == EINTR) continue;
+        if (n > 0 && on[1].revents) return FRONT_STOP;
+        *ended = n < 0 || (on[0].revents & (POLLRDHUP | POLLHUP | POLLERR));
+        return FRONT_READY;
     }
 }
 
-/* At least `want` bytes into `to`, left unread in the socket; fewer when the peer stopped there or time is over. */
-static size_t peek(int fd, int stop_fd, unsigned char *to, size_t want, int64_t until, const char **why)
+static void set_low_mark(int fd, size_t bytes)
 {
-    const int low = (int)want;
-    size_t got = 0;
-    *why = "timeout";
+    const int low = (int)bytes;
     setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low);
-    for (int64_t left; got < want && (left = until - now_ms()) > 0;) {
-        const int ready = front_wait(fd, stop_fd, (int)left);
-        if (ready < 0) *why = "stop";
-        if (ready <= 0) break;
-        const ssize_t n = recv(fd, to, want, MSG_PEEK | MSG_DONTWAIT);
-        if (n > 0 && (size_t)n > got) {
-            got = (size_t)n; /* readable below the mark: an end may be near, or the buffer is small; ask again */
-        } else if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR) || (n > 0 && (size_t)n < want)) {
-            *why = "closed";
-            break;
+}
+
+/* At least `want` of at most `room` bytes into `to`, left unread in the socket; fewer when the event is not FRONT_READY. */
+static front_event peek(int fd, int stop_fd, unsigned char *to, size_t want, size_t room, int64_t until, size_t *got)
+{
+    front_event event = FRONT_READY;
+    const struct timespec moment = {.tv_nsec = 1000000};
+    bool ended = false, waited = false;
+    *got = 0;
+    for (;;) {
+        const ssize_t n = recv(fd, to, room, MSG_PEEK | MSG_DONTWAIT);
+        if (n > 0) *got = (size_t)n;
+        if (*got >= want) break;
+        if (n == 0 || ended || (n < 0 && errno != EAGAIN && errno != EINTR)) event = FRONT_CLOSED;
+        if (event == FRONT_READY) {
+            set_low_mark(fd, want);
+            if (waited) nanosleep(&moment, NULL); /* where the kernel caps the mark, poll returns too early */
+            waited = true;
+            event = wait_on(fd, stop_fd, until, &ended);
+            if (event == FRONT_READY && now_ms() >= until) event = FRONT_TIMEOUT; /* poll may always be early */
         }
+        if (event != FRONT_READY) break;
     }
-    const int one = 1;
-    setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof one);
-    return got;
+    set_low_mark(fd, 1);
+    return event;
+}
+
+/* Do the PDVs of a P-DATA-TF body (PS3.8 9.3.5) have room for their header, and fill the body? */
+static bool pdvs_add_up(const unsigned char *body, size_t size)
+{
+    size_t at = 0;
+    while (size - at >= 6) {
+        const size_t n = be32(body + at);
+        if (n < 2 || n > size - at - 4) return false;
+        at += 4 + n;
+    }
+    return at == size && size > 0;
+}
+
+front_event front_next_pdu(int fd, int stop_fd, int timeout_ms, unsigned char *scratch, size_t pdu_max)
+{
+    enum { P_DATA = 4, RELEASE_RQ = 5, RELEASE_RP = 6, ABORT = 7 };
+    size_t got = 0;
+    front_event event = peek(fd, stop_fd, scratch, HEADER, HEADER + pdu_max, now_ms() + timeout_ms, &got);
+    if (event != FRONT_READY) return event;
+    const unsigned type = scratch[0];
+    const size_t length = be32(scratch + 2);
+    if (type < P_DATA || type > ABORT || length > pdu_max || (type != P_DATA && length != 4)) return FRONT_GARBAGE;
+    if (got < HEADER + length)
+        event = peek(fd, -1, scratch, HEADER + length, HEADER + pdu_max, now_ms() + timeout_ms, &got);
+    if (event != FRONT_READY) return event;
+    return type != P_DATA || pdvs_add_up(scratch + HEADER, length) ? FRONT_READY : FRONT_GARBAGE;
 }
 
 void front_farewell(int fd, const unsigned char word[10])
@@ -65,7 +106,8 @@ void front_farewell(int fd, const unsigned char word[10])
     if (send(fd, word, 10, MSG_NOSIGNAL | MSG_DONTWAIT) != 10) return;
     shutdown(fd, SHUT_WR);
     for (size_t seen = 0; seen < FAREWELL_BYTES && now_ms() < until;) {
-        if (front_wait(fd, -1, (int)(until - now_ms())) <= 0) break;
+        bool ended = false;
+        if (wait_on(fd, -1, until, &ended) != FRONT_READY) break;
         const ssize_t n = recv(fd, rest, sizeof rest, MSG_DONTWAIT);
         if (n <= 0) break;
         seen += (size_t)n;
@@ -111,6 +153,14 @@ static void log_refusal(const char *host, const char *reason, const char *callin
             host, from, to, text);
 }
 
+static const char *name_of(front_event event)
+{
+    return event == FRONT_TIMEOUT  ? "timeout"
+           : event == FRONT_STOP   ? "stop"
+           : event == FRONT_CLOSED ? "closed"
+                                   : "malformed";
+}
+
 void front_judge(int fd, int stop_fd, const char *host, const cot_scp_options *options, char calling[17], bool *pass)
 {
     static const association_reject invalid = {0, 2, 6}, unexpected = {0, 2, 2};
@@ -118,28 +168,30 @@ void front_judge(int fd, int stop_fd, const char *host, const cot_scp_options *o
     unsigned char *pdu = malloc(PDU_MAX);
     const char *reason = "malformed";
     char called[17] = "";
+    size_t got = 0;
     cot_error err = COT_ERROR_INIT;
     association_reject why = {0};
+    const int room = FRONT_RECEIVE_BUFFER;
     *pass = false;
     calling[0] = 0;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room); /* a whole PDU must fit, with the kernel's overhead */
     if (!pdu) {
         log_refusal(host, "memory", "", "", "out of memory");
         return;
     }
-    size_t got = peek(fd, stop_fd, pdu, HEADER, until, &reason);
-    const size_t length = got < HEADER ? 0 : (size_t)pdu[2] << 24 | (size_t)pdu[3] << 16 | (size_t)pdu[4] << 8 | pdu[5];
+    front_event event = peek(fd, stop_fd, pdu, HEADER, HEADER, until, &got);
     if (got == 0) {
-        log_refusal(host, reason, "", "", "no byte was sent");
+        log_refusal(host, name_of(event), "", "", "no byte was sent");
         goto done;
     }
+    const size_t length = got < HEADER ? 0 : be32(pdu + 2);
     const bool is_request = got == HEADER && pdu[0] == 1 && length <= PDU_MAX - HEADER;
-    if (is_request) got = peek(fd, stop_fd, pdu, HEADER + length, until, &reason);
-    if (is_request && got < HEADER + length) {
-        log_refusal(host, reason, "", "", "the association request is not complete");
+    if (is_request) event = peek(fd, stop_fd, pdu, HEADER + length, HEADER + length, until, &got);
+    if (is_request && event != FRONT_READY) {
+        log_refusal(host, name_of(event), "", "", "the association request is not complete");
         answer(fd, unexpected);
         goto done;
     }
-    reason = "malformed";
     if (aarq_check(pdu, got, calling, called, &why, &err) != COT_OK) {
         log_refusal(host, pdu[0] == 1 ? reason : "not-dicom", calling, called, err.text);
         answer(fd, why.result ? why : pdu[0] == 1 ? invalid : unexpected);

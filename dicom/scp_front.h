@@ -7,8 +7,16 @@
 extern "C" {
 #endif
 
-/* Waits until `fd` has bytes (at least its SO_RCVLOWAT) or has ended: 1; 0 when the time is over; -1 when a stop was asked. */
-int front_wait(int fd, int stop_fd, int timeout_ms);
+/* PDUs wait whole in the socket: the kernel's default limit (2 * 208 KiB) holds 64 KiB even in small segments. */
+enum { FRONT_PDU_MAX = 64 * 1024, FRONT_RECEIVE_BUFFER = 512 * 1024 };
+
+/* What waiting on a connection ended with. */
+typedef enum front_event { FRONT_READY, FRONT_TIMEOUT, FRONT_STOP, FRONT_CLOSED, FRONT_GARBAGE } front_event;
+
+/* The next PDU of an association, whole and unread in the socket, of a type and with lengths that DCMTK may be given:
+ * P-DATA-TF whose PDVs add up (DCMTK 3.6.7 miscounts others), release or abort. `scratch` holds pdu_max + 6 bytes.
+ * timeout_ms bounds the wait for its first byte and again for its last. stop_fd -1: no stop. */
+front_event front_next_pdu(int fd, int stop_fd, int timeout_ms, unsigned char *scratch, size_t pdu_max);
 /* Peeks at the request and judges it. *pass: it waits unread in the socket, DCMTK may have it. Otherwise it was answered,
  * logged and the connection is at its end. The caller closes fd. */
 void front_judge(int fd, int stop_fd, const char *host, const cot_scp_options *options, char calling[17], bool *pass);

@@ -384,7 +384,7 @@ TEST(scp_without_space_answers_a700_before_and_after_receiving)
 TEST(scp_cuts_an_endless_object_with_a700)
 {
     server s = {0};
-    static unsigned char block[100000];
+    static unsigned char block[60000];
     char comment[65];
     unsigned status = 0xffff;
     s.options.limits = (cot_guard_limits)COT_GUARD_LIMITS_INIT;
@@ -392,7 +392,7 @@ TEST(scp_cuts_an_endless_object_with_a700)
     server_start(&s);
     const int fd = associate(&s);
     send_store_command(fd, 3, CR_CLASS, "1.2.3.4");
-    for (int i = 0; i < 5000; i++) { /* 500 MB would come */
+    for (int i = 0; i < 8000; i++) { /* 480 MB would come */
         struct pollfd p = {.fd = fd, .events = POLLIN};
         if (poll(&p, 1, 0) > 0) break;
         send_pdv(fd, 3, 0, block, sizeof block);
@@ -458,7 +458,7 @@ TEST(scp_removes_the_file_when_the_connection_drops_or_falls_silent)
     CHECK_NUMBER(count_files(&s, "incoming-"), 0);
     CHECK_HAS(log, "reason=timeout");
     CHECK_HAS(log, "event=store.incomplete");
-    CHECK_HAS(log, "reason=aborted"); /* so DCMTK calls a lost connection too */
+    CHECK_HAS(log, "reason=closed");
     END_SERVER(s, log);
 }
 
