@@ -171,3 +171,11 @@ const char *__lsan_default_suppressions(void)
     return "leak:libpocl\nleak:libclblast\nleak:libLLVM\nleak:libclang\nleak:libOpenCL\nleak:libRusticlOpenCL\n"
            "leak:libMesaOpenCL\n";
 }
+
+/* A driver that is loaded and dropped again is only recognised in a whole call stack; slow, so only for tests with a device. */
+__attribute__((weak)) cot_status cot_devices_list(cot_device_info **out, size_t *n, cot_error *err);
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return cot_devices_list ? "fast_unwind_on_malloc=0" : "";
+}
