@@ -7,8 +7,8 @@
 extern "C" {
 #endif
 
-/* PDUs wait whole in the socket: the kernel's default limit (2 * 208 KiB) holds 64 KiB even in small segments. */
-enum { FRONT_PDU_MAX = 64 * 1024, FRONT_RECEIVE_BUFFER = 512 * 1024 };
+/* PDUs wait whole in the socket: 208 KiB (doubled) is what a kernel allows by default. */
+enum { FRONT_PDU_MAX = 64 * 1024, FRONT_RECEIVE_BUFFER = 208 * 1024 };
 
 /* What waiting on a connection ended with. */
 typedef enum front_event { FRONT_READY, FRONT_TIMEOUT, FRONT_STOP, FRONT_CLOSED, FRONT_GARBAGE } front_event;
