@@ -18,19 +18,22 @@ start_node "$WORK/node.xml"
 
 stream() { # a modality: sends each image until it is taken
     for file in "$WORK"/in/*.dcm; do
+        sleep 0.3 # so that the kills fall into the stream
         until dcmsend -q -to 5 -ta 20 -td 20 -aec STEPCOT 127.0.0.1 "$PORT" "$file" >/dev/null 2>&1; do sleep 0.2; done
     done
     echo done >"$WORK/streamed"
 }
 stream & streamer=$!
-kills=0
+kills=0 during=0
 while [ $kills -lt $KILLS ]; do
-    random 2500; sleep "$((R / 1000)).$((R % 1000 + 1000))" # 0.1 to 2.2 s, three digits behind a leading one
+    random 1500; sleep "$((R / 1000)).$((R % 1000 + 1000))" # 0.1 to 1.2 s, three digits behind a leading one
     kills=$((kills + 1))
+    [ -e "$WORK/streamed" ] || during=$((during + 1))
     if [ $((kills % 2)) = 0 ]; then kill_supervisor; else kill_node; fi
     # the next start must find neither a held lock nor a held port, at once
     setsid "$BIN/stepcot" serve --config "$WORK/node.xml" 2>>"$WORK/node.log" & NODE=$!
 done
+equal "all kills fell while studies streamed in" $during $KILLS
 check "all studies were taken" wait_until 240 test -e "$WORK/streamed"
 wait $streamer || true
 check "the node still stands after $KILLS kills" node_alive
