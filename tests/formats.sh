@@ -17,7 +17,7 @@ for image in "$images"/*.dcm; do
     n=$((n + 1))
     check "$name is answered" wait_until 90 at_least $n "$WORK/pacs"
     report=$(ls -t "$WORK"/pacs/SR* | head -n 1)
-    dsrdump "$report" >"$WORK/text" 2>"$WORK/err" || fail "dsrdump $name: $(cat "$WORK/err")"
+    dsrdump +Pl "$report" >"$WORK/text" 2>"$WORK/err" || fail "dsrdump $name: $(cat "$WORK/err")"
     dciodvfy -new "$report" >"$WORK/vfy" 2>&1 || fail "dciodvfy $name: $(grep -m 3 Error "$WORK/vfy")"
     dsr2html "$report" "$WORK/page.html" 2>/dev/null || fail "dsr2html $name"
     case $name in

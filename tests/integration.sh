@@ -43,7 +43,7 @@ delivered() { "$BIN/stepcot" queue list --config "$WORK/node.xml" --json >"$WORK
 check "the queue says delivered for each" wait_until 30 delivered
 for id in $(curl -sf "http://127.0.0.1:$http/tools/find" -d '{"Level":"Instance","Query":{"Modality":"SR"},"Expand":false}' | tr -d '[]," '); do
     rest "instances/$id/file" >"$WORK/$id.dcm"
-    if dsrdump "$WORK/$id.dcm" >"$WORK/$id.txt" 2>"$WORK/$id.err"; then pass "dsrdump reads a report back from Orthanc"; else fail "dsrdump: $(cat "$WORK/$id.err")"; fi
+    if dsrdump +Pl "$WORK/$id.dcm" >"$WORK/$id.txt" 2>"$WORK/$id.err"; then pass "dsrdump reads a report back from Orthanc"; else fail "dsrdump: $(cat "$WORK/$id.err")"; fi
     rest "instances/$id/patient" >/dev/null || fail "Orthanc files the report under no patient"
     dciodvfy -new "$WORK/$id.dcm" >"$WORK/$id.vfy" 2>&1 && pass "dciodvfy accepts it" || fail "dciodvfy: $(grep -m 3 Error "$WORK/$id.vfy")"
     has "it says that it is not a medical device" "$WORK/$id.txt" "[Nn]ot a medical device"

@@ -66,7 +66,7 @@ start_node() {
 }
 worker_ready() { [ "$(grep -c 'event=worker.ready' "$WORK/node.log")" -gt "$1" ]; }
 stop_node() { kill -TERM "$NODE"; rc=0; wait "$NODE" || rc=$?; NODE=''; return $rc; }
-kill_node() { kill -KILL "-$NODE" 2>/dev/null || true; wait "$NODE" 2>/dev/null || true; NODE=''; } # the whole tree
+kill_node() { kill -KILL "-$NODE" 2>/dev/null || kill -KILL "$NODE" 2>/dev/null || true; wait "$NODE" 2>/dev/null || true; NODE=''; } # the whole tree
 kill_supervisor() { kill -KILL "$NODE"; wait "$NODE" 2>/dev/null || true; NODE=''; }                  # its children must follow
 node_alive() { kill -0 "$NODE" && echoscu -aec STEPCOT 127.0.0.1 "$PORT"; }
 
