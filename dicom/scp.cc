@@ -17,6 +17,7 @@
 #include <ctime>
 #include <fcntl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <vector>
 
@@ -85,6 +86,13 @@ event event_of(const OFCondition &cond)
     return event::garbage;
 }
 
+/* SIGALRM, which this process has for itself, ends a read that takes too long. */
+volatile std::sig_atomic_t watched_fd = -1;
+void on_alarm(int)
+{
+    shutdown(watched_fd, SHUT_RDWR);
+}
+
 event event_of(front_event e)
 {
     return e == FRONT_TIMEOUT  ? event::timeout
@@ -102,7 +110,9 @@ event next_pdv(session &s, DUL_PDV *pdv, bool idle)
         const front_event e =
             front_next_pdu(s.fd, idle ? s.stop_fd : -1, timeout_s * 1000, s.scratch.data(), s.pdu_max);
         if (e != FRONT_READY) return event_of(e);
+        alarm(static_cast<unsigned>(timeout_s)); /* DCMTK itself would wait for ever on a trickle */
         cond = DUL_ReadPDVs(&s.assoc->DULassociation, nullptr, DUL_NOBLOCK, timeout_s);
+        alarm(0);
         if (cond != DUL_PDATAPDUARRIVED) return event_of(cond);
         cond = DUL_NextPDV(&s.assoc->DULassociation, pdv);
     }
@@ -452,6 +462,8 @@ extern "C" cot_status cot_scp_serve(int fd, const char *host, const cot_scp_opti
     sigprocmask(SIG_BLOCK, &stop, &before);
     const auto pipe_before = std::signal(SIGPIPE, SIG_IGN); /* a peer that went away is an error code */
     const auto size_before = std::signal(SIGXFSZ, SIG_IGN); /* so is a file-size limit */
+    const auto alarm_before = std::signal(SIGALRM, on_alarm);
+    watched_fd = fd;
     s.stop_fd = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
     try {
         cot_dicom_init();
@@ -460,6 +472,7 @@ extern "C" cot_status cot_scp_serve(int fd, const char *host, const cot_scp_opti
         status = fail_exception(err, "serve an association");
     }
     if (s.stop_fd >= 0) close(s.stop_fd);
+    std::signal(SIGALRM, alarm_before);
     std::signal(SIGPIPE, pipe_before);
     std::signal(SIGXFSZ, size_before);
     sigprocmask(SIG_SETMASK, &before, nullptr);

@@ -1,7 +1,6 @@
 /* The front door's look at a connection: the whole A-ASSOCIATE-RQ is peeked at within the time-out, checked, held against
  * the allow list, and either left in the socket for DCMTK or answered with A-ASSOCIATE-RJ or A-ABORT (PS3.8 9.3.4, 9.3.8)
- * from here; nothing of a refused request reaches DCMTK. Later PDUs are peeked at whole too, which bounds their time and their
- * lengths. Threads: one per connection.
+ * from here; nothing of a refused request reaches DCMTK. Of later PDUs the lengths are checked in the same way. Threads: one per connection.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "dicom/scp_front.h"
 #include <errno.h>
@@ -47,15 +46,15 @@ static void set_low_mark(int fd, size_t bytes)
     setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low);
 }
 
-/* At least `want` of at most `room` bytes into `to`, left unread in the socket; fewer when the event is not FRONT_READY. */
-static front_event peek(int fd, int stop_fd, unsigned char *to, size_t want, size_t room, int64_t until, size_t *got)
+/* The next `want` bytes into `to`, left unread in the socket; fewer when the event is not FRONT_READY. */
+static front_event peek(int fd, int stop_fd, unsigned char *to, size_t want, int64_t until, size_t *got)
 {
     front_event event = FRONT_READY;
     const struct timespec moment = {.tv_nsec = 1000000};
     bool ended = false, waited = false;
     *got = 0;
     for (;;) {
-        const ssize_t n = recv(fd, to, room, MSG_PEEK | MSG_DONTWAIT);
+        const ssize_t n = recv(fd, to, want, MSG_PEEK | MSG_DONTWAIT);
         if (n > 0) *got = (size_t)n;
         if (*got >= want) break;
         if (n == 0 || ended || (n < 0 && errno != EAGAIN && errno != EINTR)) event = FRONT_CLOSED;
@@ -86,17 +85,20 @@ static bool pdvs_add_up(const unsigned char *body, size_t size)
 
 front_event front_next_pdu(int fd, int stop_fd, int timeout_ms, unsigned char *scratch, size_t pdu_max)
 {
-    enum { P_DATA = 4, RELEASE_RQ = 5, RELEASE_RP = 6, ABORT = 7 };
-    size_t got = 0;
-    front_event event = peek(fd, stop_fd, scratch, HEADER, HEADER + pdu_max, now_ms() + timeout_ms, &got);
+    enum { P_DATA = 4, RELEASE_RQ = 5, RELEASE_RP = 6, ABORT = 7, PDV_LENGTH = 4 };
+    size_t got = 0, want = HEADER + PDV_LENGTH; /* the shortest PDU is as long */
+    front_event event = peek(fd, stop_fd, scratch, want, now_ms() + timeout_ms, &got);
     if (event != FRONT_READY) return event;
     const unsigned type = scratch[0];
     const size_t length = be32(scratch + 2);
-    if (type < P_DATA || type > ABORT || length > pdu_max || (type != P_DATA && length != 4)) return FRONT_GARBAGE;
-    if (got < HEADER + length)
-        event = peek(fd, -1, scratch, HEADER + length, HEADER + pdu_max, now_ms() + timeout_ms, &got);
+    if (type < P_DATA || type > ABORT || length > pdu_max) return FRONT_GARBAGE;
+    if (type != P_DATA) return length == 4 ? FRONT_READY : FRONT_GARBAGE;
+    if (length >= 6 && be32(scratch + HEADER) == length - PDV_LENGTH)
+        return FRONT_READY; /* one PDV, as nearly always */
+    want = HEADER + length; /* several: all of it must be looked at */
+    event = peek(fd, -1, scratch, want, now_ms() + timeout_ms, &got);
     if (event != FRONT_READY) return event;
-    return type != P_DATA || pdvs_add_up(scratch + HEADER, length) ? FRONT_READY : FRONT_GARBAGE;
+    return pdvs_add_up(scratch + HEADER, length) ? FRONT_READY : FRONT_GARBAGE;
 }
 
 void front_farewell(int fd, const unsigned char word[10])
@@ -171,22 +173,20 @@ void front_judge(int fd, int stop_fd, const char *host, const cot_scp_options *o
     size_t got = 0;
     cot_error err = COT_ERROR_INIT;
     association_reject why = {0};
-    const int room = FRONT_RECEIVE_BUFFER;
     *pass = false;
     calling[0] = 0;
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room); /* a whole PDU must fit, with the kernel's overhead */
     if (!pdu) {
         log_refusal(host, "memory", "", "", "out of memory");
         return;
     }
-    front_event event = peek(fd, stop_fd, pdu, HEADER, HEADER, until, &got);
+    front_event event = peek(fd, stop_fd, pdu, HEADER, until, &got);
     if (got == 0) {
         log_refusal(host, name_of(event), "", "", "no byte was sent");
         goto done;
     }
     const size_t length = got < HEADER ? 0 : be32(pdu + 2);
     const bool is_request = got == HEADER && pdu[0] == 1 && length <= PDU_MAX - HEADER;
-    if (is_request) event = peek(fd, stop_fd, pdu, HEADER + length, HEADER + length, until, &got);
+    if (is_request) event = peek(fd, stop_fd, pdu, HEADER + length, until, &got);
     if (is_request && event != FRONT_READY) {
         log_refusal(host, name_of(event), "", "", "the association request is not complete");
         answer(fd, unexpected);

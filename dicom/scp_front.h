@@ -7,15 +7,15 @@
 extern "C" {
 #endif
 
-/* PDUs wait whole in the socket: 208 KiB (doubled) is what a kernel allows by default. */
-enum { FRONT_PDU_MAX = 64 * 1024, FRONT_RECEIVE_BUFFER = 208 * 1024 };
+/* Larger PDUs are not negotiated: one with several PDVs must fit into the socket's receive buffer. */
+enum { FRONT_PDU_MAX = 64 * 1024 };
 
 /* What waiting on a connection ended with. */
 typedef enum front_event { FRONT_READY, FRONT_TIMEOUT, FRONT_STOP, FRONT_CLOSED, FRONT_GARBAGE } front_event;
 
-/* The next PDU of an association, whole and unread in the socket, of a type and with lengths that DCMTK may be given:
- * P-DATA-TF whose PDVs add up (DCMTK 3.6.7 miscounts others), release or abort. `scratch` holds pdu_max + 6 bytes.
- * timeout_ms bounds the wait for its first byte and again for its last. stop_fd -1: no stop. */
+/* The next PDU of an association, unread in the socket, of a type and with lengths that DCMTK may be given: P-DATA-TF whose
+ * PDVs add up (DCMTK 3.6.7 miscounts others), release or abort. One PDV that fills its PDU is judged by its header, others
+ * are waited for whole. `scratch` holds pdu_max + 6 bytes; timeout_ms bounds each wait. stop_fd -1: no stop. */
 front_event front_next_pdu(int fd, int stop_fd, int timeout_ms, unsigned char *scratch, size_t pdu_max);
 /* Peeks at the request and judges it. *pass: it waits unread in the socket, DCMTK may have it. Otherwise it was answered,
  * logged and the connection is at its end. The caller closes fd. */
