@@ -61,7 +61,13 @@ cot_status cot_arena_commit(cot_arena *arena, cot_error *err);
 void cot_arena_destroy(cot_arena *arena);
 
 /* ---- GEMM and convolution ------------------------------------------------------------------ */
-typedef enum cot_activation { COT_ACT_NONE, COT_ACT_RELU, COT_ACT_TANH } cot_activation;
+typedef enum cot_activation {
+    COT_ACT_NONE, COT_ACT_RELU, COT_ACT_TANH,
+    COT_ACT_GELU,       /* x * (1 + erf(x / sqrt 2)) / 2, exact (BERT) */
+    COT_ACT_QUICK_GELU, /* x * sigmoid(1.702 x) (CLIP) */
+    COT_ACT_ELU,        /* x > 0 ? x : exp(x) - 1 (graph attention stack) */
+    COT_ACT_SIGMOID
+} cot_activation;
 /* Weights prepared once at load for the device's implementation (tile: packed column panels, k-major;
  * CLBlast: as they are). */
 typedef struct cot_weights cot_weights;
@@ -99,6 +105,35 @@ cot_status cot_layer_norm_forward(cot_buffer *y, const cot_buffer *x, const cot_
 cot_status cot_softmax_forward(cot_buffer *y, const cot_buffer *x, size_t rows, size_t classes, cot_error *err);
 /* y[i] = a[i] + tanh(b[i]); the student's write-back. y may be a. */
 cot_status cot_add_tanh_forward(cot_buffer *y, const cot_buffer *a, const cot_buffer *b, size_t n, cot_error *err);
+
+/* ---- transformers and graphs ------------------------------------------------------------------ */
+/* Multi-head scaled dot-product attention: per item and head, softmax(q kT / sqrt(width / heads)) v over the tokens
+ * whose mask is not 0. Row r of item i: q at q[(i*queries + r)*q_stride + q_at], k and v likewise with `tokens` rows.
+ * A fused projection is q = kv = qkv, strides 3*width, q_at 0, k_at width, v_at 2*width; queries = 1: the class token alone. */
+typedef struct cot_attention_shape {
+    size_t items, tokens, queries, heads, width; /* heads divides width */
+    size_t q_stride, q_at, kv_stride, k_at, v_at;
+} cot_attention_shape;
+/* y [items*queries, width]; mask [items, tokens] of 0 and 1, or NULL; each item has at least one unmasked token */
+cot_status cot_attention_forward(cot_buffer *y, const cot_buffer *q, const cot_buffer *kv, const cot_buffer *mask,
+                                 const cot_attention_shape *shape, cot_error *err);
+/* x [n, channels, size, size] -> y [n * (size/patch)^2, channels*patch*patch], as a convolution with stride = kernel reads it */
+cot_status cot_patches_forward(cot_buffer *y, const cot_buffer *x, size_t n, size_t channels, size_t size, size_t patch, cot_error *err);
+/* y [items, 1 + patches, width] = (cls | patch rows) + position [1 + patches, width] */
+cot_status cot_tokens_forward(cot_buffer *y, const cot_buffer *patches, const cot_buffer *cls, const cot_buffer *position,
+                              size_t items, size_t n_patches, size_t width, cot_error *err);
+/* y [items, width] = row `at` of each item of x [items, rows, width] */
+cot_status cot_row_forward(cot_buffer *y, const cot_buffer *x, size_t items, size_t rows, size_t at, size_t width, cot_error *err);
+/* row `at` of each item of y [items, rows, width] = x [items, width] */
+cot_status cot_row_write(cot_buffer *y, const cot_buffer *x, size_t items, size_t rows, size_t at, size_t width, cot_error *err);
+/* y [rows, a_width + b_width] = a | b */
+cot_status cot_concat_forward(cot_buffer *y, const cot_buffer *a, size_t a_width, const cot_buffer *b, size_t b_width, size_t rows, cot_error *err);
+/* Graph attention over a complete graph (eqs. 9-11): z [items, nodes, heads*out] = W h; score_ij = leaky_relu(a_src.z_i + a_dst.z_j, 0.2),
+ * alpha = softmax over j, y_i = sum_j alpha_ij z_j + bias (+ residual like y, NULL: none); a_src, a_dst [heads, out], bias [heads*out] */
+cot_status cot_graph_attention_forward(cot_buffer *y, const cot_buffer *z, const cot_buffer *a_src, const cot_buffer *a_dst, const cot_buffer *bias,
+                                       const cot_buffer *residual, size_t items, size_t nodes, size_t heads, size_t out, cot_error *err);
+/* GRU cell's gates (torch.nn.GRUCell): gi = W_ih x + b_ih, gh = W_hh h + b_hh, both [n, 3*dim] as r|z|n; y [n,dim] new state; y may be h */
+cot_status cot_gru_forward(cot_buffer *y, const cot_buffer *gi, const cot_buffer *gh, const cot_buffer *h, size_t n, size_t dim, cot_error *err);
 
 /* ---- images ---------------------------------------------------------------------------------- */
 typedef enum cot_filter { COT_FILTER_BILINEAR, COT_FILTER_BICUBIC } cot_filter; /* antialiased, as Pillow: bicubic a = -0.5 */
