@@ -34,7 +34,7 @@ cot_status json_number(double *to, const cJSON *object, const char *key, double 
 cot_status json_size(size_t *to, const cJSON *object, const char *key, size_t low, size_t high, const char *where,
                      cot_error *err)
 {
-    double number;
+    double number = 0;
     const cot_status status = json_number(&number, object, key, (double)low, (double)high, where, err);
     if (status != COT_OK) return status;
     if (number != (double)(size_t)number)
@@ -121,8 +121,8 @@ static cot_status read_preprocessing(model_card *card, const char *where, cot_er
     const cJSON *part = NULL;
     cot_status status;
     char filter[17];
-    size_t channels;
-    double mean, std;
+    size_t channels = 0;
+    double mean = 0, std = 1;
     COT_TRY(member(&part, card->json, "preprocessing", where, err));
     COT_TRY(json_size(&card->size, part, "size", CARD_SIZE_MIN, CARD_SIZE_MAX, where, err));
     COT_TRY(json_text(filter, sizeof filter, part, "filter", where, err));

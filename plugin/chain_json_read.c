@@ -97,7 +97,7 @@ static cot_status get_choice(size_t *out, const cJSON *step, const char *name, c
     cot_status status;
     const cJSON *choice;
     char id[33];
-    float p;
+    float p = 0;
     COT_TRY(get_object(&choice, step, name, err));
     COT_TRY(get_text(id, sizeof id, choice, "id", err));
     COT_TRY(get_number(&p, step, certainty, err));
