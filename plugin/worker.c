@@ -4,10 +4,12 @@
 #include "plugin/worker.h"
 #include "plugin/process.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <time.h>
+#include <unistd.h>
 
 #define IDLE_MS    150
 #define WAIT_MS    5000 /* after a full disk */
@@ -26,26 +28,34 @@ typedef struct report_pair {
     cot_report_order *orders; /* [2], in the array that is handed to the sandbox */
 } report_pair;
 
+/* The earlier report, if its file is still there: an administrator may have cleared old ones. */
+static const char *predecessor_of(const cot_job *job)
+{
+    if (!job->predecessor_report[0]) return NULL;
+    if (access(job->predecessor_report, R_OK) == 0) return job->predecessor_report;
+    cot_log(COT_WARN, "predecessor.gone", job->id, "errno=%d", errno);
+    return NULL;
+}
+
 static void order_reports(const worker *w, const cot_job *job, const cot_chain *chain, report_pair *pair)
 {
     const cot_config *c = w->config;
     static const char *const kinds[2] = {"reading", "basic"};
     for (int k = 0; k < 2; k++) {
         cot_store_report_path(w->store, job->id, kinds[k], pair->path[k], sizeof pair->path[k]);
-        pair->orders[k] =
-            (cot_report_order){.path = pair->path[k],
-                               .source = job->object,
-                               .dataset_sha256 = job->dataset_sha256,
-                               .chain = chain,
-                               .now_utc = (int64_t)time(NULL),
-                               .options = {.title = c->title,
-                                           .manufacturer = c->manufacturer,
-                                           .station = c->station,
-                                           .uid_root = c->uid_root,
-                                           .program_version = COT_VERSION,
-                                           .series_number = c->series_number,
-                                           .basic_text = k == 1,
-                                           .predecessor = job->predecessor_report[0] ? job->predecessor_report : NULL}};
+        pair->orders[k] = (cot_report_order){.path = pair->path[k],
+                                             .source = job->object,
+                                             .dataset_sha256 = job->dataset_sha256,
+                                             .chain = chain,
+                                             .now_utc = (int64_t)time(NULL),
+                                             .options = {.title = c->title,
+                                                         .manufacturer = c->manufacturer,
+                                                         .station = c->station,
+                                                         .uid_root = c->uid_root,
+                                                         .program_version = COT_VERSION,
+                                                         .series_number = c->series_number,
+                                                         .basic_text = k == 1,
+                                                         .predecessor = predecessor_of(job)}};
     }
 }
 
