@@ -44,6 +44,16 @@ install_packages() {
     fi
 }
 
+# PoCL asks /sys for processors and memory and ends the process without it; a bare debootstrap tree has none mounted.
+need_sys() {
+    [ -d /sys/devices/system/cpu ] && return 0
+    say "Mounting /sys (PoCL needs it)"
+    if ! as_root mount -t sysfs sysfs /sys || [ ! -d /sys/devices/system/cpu ]; then
+        echo "There is no /sys here and it cannot be mounted; PoCL does not run without it. Mount it from outside: mount -t sysfs sysfs TREE/sys" >&2
+        exit 5
+    fi
+}
+
 # Two compilers at most, or as many as there is memory for (DCMTK's headers need about 700 MB each).
 jobs() {
     cores=$(nproc)

@@ -5,6 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 . packaging/packages.sh
+need_sys
 # shellcheck disable=SC2086 # lists of words
 install_packages $packages_build $packages_test
 
