@@ -59,7 +59,7 @@ equal "and give no second report" "$(sr_count)" "$n"
 # changed bytes under the same SOP Instance UID: a new reading that names its predecessor
 first=$(ls "$images"/gdcm*.dcm | head -n 1)
 cp "$first" "$WORK/changed.dcm" && chmod u+w "$WORK/changed.dcm"
-dcmodify -q -nb -m "(0008,103e)=CHEST PA repeated" "$WORK/changed.dcm"
+dcmodify -q -nb -i "(0008,103e)=CHEST PA repeated" "$WORK/changed.dcm"
 check "a changed image is taken" dcmsend -aec STEPCOT 127.0.0.1 "$PORT" "$WORK/changed.dcm"
 more() { [ "$(sr_count)" -gt "$n" ]; }
 check "and read anew" wait_until 60 more
