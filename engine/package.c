@@ -28,7 +28,7 @@ cot_status package_check_tensor(const safetensors *weights, const tensor_spec *s
                         "%s: tensor %s %s is missing: this is not the model that model.json describes; import "
                         "it again",
                         where, spec->name, want);
-    if (t->type == TENSOR_I64)
+    if (!tensor_is_float(t))
         return cot_fail(err, COT_E_MODEL, "%s: tensor %s has type %s, a floating-point type is needed", where,
                         spec->name, tensor_type_name(t->type));
     tensor_shape_text(have, sizeof have, t->shape, t->rank);

@@ -25,8 +25,11 @@ struct safetensors {
 static const struct {
     const char *name;
     size_t bytes;
-} types[] = {
-    [TENSOR_F32] = {"F32", 4}, [TENSOR_F16] = {"F16", 2}, [TENSOR_BF16] = {"BF16", 2}, [TENSOR_I64] = {"I64", 8}};
+} types[] = {[TENSOR_F32] = {"F32", 4},
+             [TENSOR_F16] = {"F16", 2},
+             [TENSOR_BF16] = {"BF16", 2},
+             [TENSOR_I64] = {"I64", 8},
+             [TENSOR_BOOL] = {"BOOL", 1}};
 
 const char *tensor_type_name(tensor_type type)
 {
@@ -109,7 +112,7 @@ static cot_status tensor_of_json(tensor *t, const cJSON *json, cot_blob data, co
                         TENSOR_NAME_MAX - 1);
     const cJSON *type = cJSON_GetObjectItemCaseSensitive(json, "dtype");
     if (!type_of_json(&t->type, type))
-        return cot_fail(err, COT_E_MODEL, "%s: tensor %s has type %.16s; F32, F16, BF16 and I64 are read", where,
+        return cot_fail(err, COT_E_MODEL, "%s: tensor %s has type %.16s; F32, F16, BF16, I64 and BOOL are read", where,
                         t->name, cJSON_IsString(type) ? type->valuestring : "(none)");
     COT_TRY(shape_of_json(t, cJSON_GetObjectItemCaseSensitive(json, "shape"), where, err));
     COT_TRY(offsets_of_json(t, cJSON_GetObjectItemCaseSensitive(json, "data_offsets"), data, where, err));
@@ -297,9 +300,14 @@ static float float_of_half(uint16_t h)
     return sign ? -tiny : tiny;
 }
 
+bool tensor_is_float(const tensor *t)
+{
+    return t->type == TENSOR_F32 || t->type == TENSOR_F16 || t->type == TENSOR_BF16;
+}
+
 bool tensor_floats(float *to, const tensor *t)
 {
-    if (t->type == TENSOR_I64) return false;
+    if (!tensor_is_float(t)) return false;
     if (t->type == TENSOR_F32) {
         memcpy(to, t->data, t->bytes);
         return true;

@@ -7,7 +7,7 @@
 #include "config/base.h"
 
 enum { TENSOR_RANK_MAX = 8, TENSOR_NAME_MAX = 256 };
-typedef enum tensor_type { TENSOR_F32, TENSOR_F16, TENSOR_BF16, TENSOR_I64 } tensor_type;
+typedef enum tensor_type { TENSOR_F32, TENSOR_F16, TENSOR_BF16, TENSOR_I64, TENSOR_BOOL } tensor_type;
 
 typedef struct tensor {
     const char *name;
@@ -29,7 +29,8 @@ const tensor *safetensors_at(const safetensors *file, size_t i);           /* in
 const tensor *safetensors_find(const safetensors *file, const char *name); /* NULL: not there */
 cot_blob safetensors_bytes(const safetensors *file);                       /* the whole file */
 
-/* F32, F16 and BF16 as floats: `to` holds t->count. False for I64. */
+bool tensor_is_float(const tensor *t); /* F32, F16, BF16 */
+/* Those as floats: `to` holds t->count. False for the other types. */
 bool tensor_floats(float *to, const tensor *t);
 const char *tensor_type_name(tensor_type type);
 /* "[64,32,3,3]" into text, cut if it does not fit. */

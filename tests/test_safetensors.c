@@ -136,7 +136,7 @@ TEST(safetensors_refuses_entries_that_are_no_tensor)
     check_refused("{\"a\":1}", 0, "type (none)");
     check_refused("{\"a\":{}}", 0, "type (none)");
     check_refused("{" TENSOR("a", "F64", "[1]", "[0,8]") "}", 8, "type F64");
-    check_refused("{" TENSOR("a", "U8", "[8]", "[0,8]") "}", 8, "F32, F16, BF16 and I64 are read");
+    check_refused("{" TENSOR("a", "U8", "[8]", "[0,8]") "}", 8, "F32, F16, BF16, I64 and BOOL are read");
     check_refused("{" TENSOR("", "F32", "[1]", "[0,4]") "}", 4, "name is empty");
     char header[512], name[301];
     memset(name, 'x', 300);
