@@ -23,9 +23,9 @@ cot_status source_tensor(const tensor **out, const weight_source *s, const char 
     if (!t)
         return cot_fail(err, COT_E_MODEL, "%s: tensor %s%s %s is missing: the file is of another model, or cut",
                         s->where, s->prefix, name, want);
-    if (t->type == TENSOR_I64)
-        return cot_fail(err, COT_E_MODEL, "%s: tensor %s has type I64, a floating-point type is needed", s->where,
-                        t->name);
+    if (!tensor_is_float(t))
+        return cot_fail(err, COT_E_MODEL, "%s: tensor %s has type %s, a floating-point type is needed", s->where,
+                        t->name, tensor_type_name(t->type));
     tensor_shape_text(have, sizeof have, t->shape, t->rank);
     if (t->rank != rank || memcmp(t->shape, shape, rank * sizeof *shape))
         return cot_fail(err, COT_E_MODEL,

@@ -16,7 +16,7 @@ typedef struct weight_source {
 
 /* The tensor prefix + name, whatever its shape; NULL: not there. */
 const tensor *source_find(const weight_source *s, const char *name);
-/* The same, of exactly this shape and not I64. */
+/* The same, of exactly this shape and of a floating-point type. */
 cot_status source_tensor(const tensor **out, const weight_source *s, const char *name, const size_t *shape, size_t rank,
                          cot_error *err);
 /* Its values; caller frees *out. */
