@@ -78,7 +78,7 @@ for report in "$work"/pacs/SR*; do
     [ -e "$report" ] || break
     n=$((n + 1))
     say "Report $n as the PACS has it"
-    dsrdump -Ei -Er "$report" 2>/dev/null
+    dsrdump +Pl "$report" 2>/dev/null
     [ -z "${DEMO_KEEP-}" ] || cp "$report" "$DEMO_KEEP/"
 done
 [ "$n" -ge 3 ] || { echo "only $n of 3 reports arrived" >&2; exit 1; }
