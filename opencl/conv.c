@@ -145,6 +145,7 @@ static cot_status tile_conv(cot_buffer *y, const cot_buffer *x, const cot_weight
     const cl_int4 out = {{(cl_int)rows, (cl_int)z.out_h, (cl_int)z.out_w, (cl_int)w->out}};
     const bool inside = w->border || s->pad == 0;
     const cl_int flags = tile_order(w) | (residual ? TILE_RESIDUAL : 0) | (inside ? TILE_ALL_INSIDE : 0);
+    const cl_int what = (cl_int)act;
     const cl_float lowest = act == COT_ACT_RELU ? 0.0f : -INFINITY;
     const kernel_arg args[] = {ARG_BUFFER(y),
                                ARG_BUFFER(x),
@@ -154,6 +155,7 @@ static cot_status tile_conv(cot_buffer *y, const cot_buffer *x, const cot_weight
                                ARG_BUFFER(w->zeros),
                                ARG_VALUE(flags),
                                ARG_VALUE(lowest),
+                               ARG_VALUE(what),
                                ARG_VALUE(in),
                                ARG_VALUE(out)};
     return tile_launch(device, KERNEL_CONV, args, sizeof args / sizeof *args, height, rows, panels, flags, err);
@@ -227,7 +229,6 @@ cot_status cot_conv_forward(cot_buffer *y, const cot_buffer *x, const cot_weight
         x = scratch;
     }
     COT_TRY(tile_conv(y, x, w, n, residual, act, err));
-    if (act == COT_ACT_TANH) COT_TRY(tanh_forward(y, w, n * sizes_of(&w->shape).pixels, err));
 done:
     return status;
 }

@@ -33,6 +33,13 @@ typedef enum kernel_id {
     KERNEL_RESAMPLE_DOWN,
     KERNEL_RESAMPLE_ACROSS,
     KERNEL_PEAK,
+    KERNEL_PATCHES,
+    KERNEL_TOKENS,
+    KERNEL_COPY_ROWS,
+    KERNEL_CONCAT,
+    KERNEL_GRAPH_ATTENTION,
+    KERNEL_GRU,
+    KERNEL_ATTENTION,
     KERNEL_GEMM,
     KERNEL_CONV = KERNEL_GEMM + TILE_HEIGHTS_MAX,
     KERNEL_COUNT = KERNEL_CONV + TILE_HEIGHTS_MAX
@@ -49,6 +56,10 @@ typedef enum family_id {
     FAMILY_ELEMENTWISE,
     FAMILY_RESAMPLE,
     FAMILY_PEAK,
+    FAMILY_ATTENTION,
+    FAMILY_TOKENS,
+    FAMILY_GRAPH,
+    FAMILY_GRU,
     FAMILY_COUNT
 } family_id;
 
@@ -89,6 +100,8 @@ struct cot_weights {
 
 /* Floats of one tensor: kernels count in 32-bit ints, and a launch rounded up must not pass their end. */
 #define FLOATS_MOST ((size_t)1 << 30)
+/* Nodes of one graph, as in graph.cl. */
+enum { GRAPH_NODES_MOST = 64 };
 
 /* ---- device.c ---- */
 /* Tells the caller of cot_device_open what is being done: the programs, then the choice of GEMM, then "ready". */
@@ -151,9 +164,6 @@ cot_status clblast_product(cl_mem y, size_t y_at, cl_mem x, const cot_weights *w
 /* y += bias (+ residual), then act; y, residual [rows, columns]. */
 cot_status epilogue_forward(cot_buffer *y, const cot_weights *w, size_t rows, const cot_buffer *residual,
                             cot_activation act, cot_error *err);
-
-/* y = tanh(y): the tile kernels fuse only the cheap activations. */
-cot_status tanh_forward(cot_buffer *y, const cot_weights *w, size_t rows, cot_error *err);
 
 /* ---- choose.c ---- */
 /* Measures both implementations (or reads what was measured before) and sets device->gemm. */

@@ -138,11 +138,12 @@ static cot_status tile_forward(cot_buffer *y, const cot_buffer *x, const cot_wei
     const size_t panels = tile_panels(device, w->out);
     const unsigned height = tile_height(device, rows, panels);
     const cl_int flags = tile_order(w) | (residual ? TILE_RESIDUAL : 0);
-    const cl_int m = (cl_int)rows, n = (cl_int)w->out, k = (cl_int)w->in;
+    const cl_int m = (cl_int)rows, n = (cl_int)w->out, k = (cl_int)w->in, what = (cl_int)act;
     const cl_float lowest = act == COT_ACT_RELU ? 0.0f : -INFINITY;
     const kernel_arg args[] = {
         ARG_BUFFER(y),    ARG_BUFFER(x),     ARG_BUFFER(w->w), ARG_BUFFER(w->bias), ARG_BUFFER(residual ? residual : y),
-        ARG_VALUE(flags), ARG_VALUE(lowest), ARG_VALUE(m),     ARG_VALUE(n),        ARG_VALUE(k)};
+        ARG_VALUE(flags), ARG_VALUE(lowest), ARG_VALUE(what),  ARG_VALUE(m),        ARG_VALUE(n),
+        ARG_VALUE(k)};
     return tile_launch(device, KERNEL_GEMM, args, sizeof args / sizeof *args, height, rows, panels, flags, err);
 }
 
@@ -165,50 +166,40 @@ static cot_status work_grow(cot_device *device, size_t bytes, cot_error *err)
     return cot_buffer_create(&device->work, device, floats, err);
 }
 
-cot_status clblast_product(cl_mem y, size_t y_at, cl_mem x, const cot_weights *w, size_t rows, bool add, cot_error *err)
+cot_status clblast_multiply(cot_device *device, cl_mem c, size_t c_at, cl_mem a, bool a_t, cl_mem b, bool b_t, size_t m,
+                            size_t n, size_t k, bool add, cot_error *err)
 {
-    cot_device *device = w->device;
+    const CLBlastTranspose ta = a_t ? CLBlastTransposeYes : CLBlastTransposeNo;
+    const CLBlastTranspose tb = b_t ? CLBlastTransposeYes : CLBlastTransposeNo;
+    const size_t lda = a_t ? m : k, ldb = b_t ? k : n;
     size_t bytes = 0;
-    CLBlastStatusCode code =
-        CLBlastSGemmTempBufferSize(CLBlastLayoutRowMajor, CLBlastTransposeNo, CLBlastTransposeYes, rows, w->out, w->in,
-                                   0, w->in, 0, w->in, y_at, w->out, &device->queue, &bytes);
+    CLBlastStatusCode code = CLBlastSGemmTempBufferSize(CLBlastLayoutRowMajor, ta, tb, m, n, k, 0, lda, 0, ldb, c_at, n,
+                                                        &device->queue, &bytes);
     if (code != CLBlastSuccess) return blast_fail(err, code);
     const cot_status status = work_grow(device, bytes, err);
     if (status != COT_OK) return status;
-    code = CLBlastSgemmWithTempBuffer(CLBlastLayoutRowMajor, CLBlastTransposeNo, CLBlastTransposeYes, rows, w->out,
-                                      w->in, 1.0f, x, 0, w->in, w->w->mem, 0, w->in, add ? 1.0f : 0.0f, y, y_at, w->out,
-                                      &device->queue, NULL, bytes ? device->work->mem : NULL);
+    code = CLBlastSgemmWithTempBuffer(CLBlastLayoutRowMajor, ta, tb, m, n, k, 1.0f, a, 0, lda, b, 0, ldb,
+                                      add ? 1.0f : 0.0f, c, c_at, n, &device->queue, NULL,
+                                      bytes ? device->work->mem : NULL);
     if (code != CLBlastSuccess) return blast_fail(err, code);
     device->ledger.launches++;
     return COT_OK;
 }
 
-/* act: COT_ACT_*; with_bias false: only the activation (tile results already have their bias). */
-static cot_status epilogue_run(cot_buffer *y, const cot_weights *w, size_t rows, const cot_buffer *residual,
-                               cot_activation act, bool with_bias, cot_error *err)
+cot_status clblast_product(cl_mem y, size_t y_at, cl_mem x, const cot_weights *w, size_t rows, bool add, cot_error *err)
 {
-    const cl_ulong n = rows * w->out, columns = w->out;
-    const cl_int what = (cl_int)act, has_bias = with_bias, has_residual = residual != NULL;
-    const kernel_arg args[] = {ARG_BUFFER(y),
-                               ARG_BUFFER(w->bias),
-                               ARG_BUFFER(residual ? residual : y),
-                               ARG_VALUE(n),
-                               ARG_VALUE(columns),
-                               ARG_VALUE(has_bias),
-                               ARG_VALUE(has_residual),
-                               ARG_VALUE(what)};
-    return KERNEL_LAUNCH(w->device, KERNEL_EPILOGUE, args, n, 1, err);
+    return clblast_multiply(w->device, y, y_at, x, false, w->w->mem, true, rows, w->out, w->in, add, err);
 }
 
 cot_status epilogue_forward(cot_buffer *y, const cot_weights *w, size_t rows, const cot_buffer *residual,
                             cot_activation act, cot_error *err)
 {
-    return epilogue_run(y, w, rows, residual, act, true, err);
-}
-
-cot_status tanh_forward(cot_buffer *y, const cot_weights *w, size_t rows, cot_error *err)
-{
-    return epilogue_run(y, w, rows, NULL, COT_ACT_TANH, false, err);
+    const cl_ulong n = rows * w->out, columns = w->out;
+    const cl_int what = (cl_int)act, has_residual = residual != NULL;
+    const kernel_arg args[] = {ARG_BUFFER(y),  ARG_BUFFER(w->bias), ARG_BUFFER(residual ? residual : y),
+                               ARG_VALUE(n),   ARG_VALUE(columns),  ARG_VALUE(has_residual),
+                               ARG_VALUE(what)};
+    return KERNEL_LAUNCH(w->device, KERNEL_EPILOGUE, args, n, 1, err);
 }
 
 cot_status cot_linear_forward(cot_buffer *y, const cot_buffer *x, const cot_weights *w, size_t rows,
@@ -229,7 +220,6 @@ cot_status cot_linear_forward(cot_buffer *y, const cot_buffer *x, const cot_weig
         COT_TRY(epilogue_forward(y, w, rows, in_place ? NULL : residual, act, err));
     } else {
         COT_TRY(tile_forward(y, x, w, rows, residual, act, err));
-        if (act == COT_ACT_TANH) COT_TRY(tanh_forward(y, w, rows, err));
     }
 done:
     return status;

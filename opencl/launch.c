@@ -90,6 +90,13 @@ static const kernel_entry kernel_table[KERNEL_COUNT] = {
     [KERNEL_RESAMPLE_DOWN] = {"resample_down", FAMILY_RESAMPLE},
     [KERNEL_RESAMPLE_ACROSS] = {"resample_across", FAMILY_RESAMPLE},
     [KERNEL_PEAK] = {"peak", FAMILY_PEAK},
+    [KERNEL_PATCHES] = {"patches_forward", FAMILY_TOKENS},
+    [KERNEL_TOKENS] = {"tokens_forward", FAMILY_TOKENS},
+    [KERNEL_COPY_ROWS] = {"copy_rows", FAMILY_TOKENS},
+    [KERNEL_CONCAT] = {"concat_forward", FAMILY_TOKENS},
+    [KERNEL_GRAPH_ATTENTION] = {"graph_attention_forward", FAMILY_GRAPH},
+    [KERNEL_GRU] = {"gru_forward", FAMILY_GRU},
+    [KERNEL_ATTENTION] = {"attention_forward", FAMILY_ATTENTION},
 };
 
 /* Largest power of two the kernel may have as work-group size here, at most `wish`. */
@@ -119,7 +126,8 @@ cot_status kernels_create(cot_device *device, cot_error *err)
     char name[32];
     const size_t wish = device->info.type == COT_DEVICE_CPU ? 16 : 64;
     for (unsigned id = 0; id < KERNEL_GEMM; id++)
-        COT_TRY(kernel_create(device, id, kernel_table[id].name, kernel_table[id].family, wish, err));
+        COT_TRY(kernel_create(device, id, kernel_table[id].name, kernel_table[id].family,
+                              id == KERNEL_ATTENTION ? device->tile.local : wish, err));
     for (unsigned i = 0; i < device->tile.n_heights; i++) {
         snprintf(name, sizeof name, "gemm_%u", device->tile.heights[i]);
         COT_TRY(kernel_create(device, KERNEL_GEMM + i, name, FAMILY_GEMM, device->tile.local, err));

@@ -26,6 +26,10 @@ EMBEDDED(softmax)
 EMBEDDED(elementwise)
 EMBEDDED(resample)
 EMBEDDED(peak)
+EMBEDDED(attention)
+EMBEDDED(tokens)
+EMBEDDED(graph)
+EMBEDDED(gru)
 
 typedef struct family {
     const char *name;
@@ -48,6 +52,10 @@ static const family families[FAMILY_COUNT] = {
     [FAMILY_ELEMENTWISE] = FAMILY(elementwise, false),
     [FAMILY_RESAMPLE] = FAMILY(resample, false),
     [FAMILY_PEAK] = FAMILY(peak, false),
+    [FAMILY_ATTENTION] = FAMILY(attention, false),
+    [FAMILY_TOKENS] = FAMILY(tokens, false),
+    [FAMILY_GRAPH] = FAMILY(graph, false),
+    [FAMILY_GRU] = FAMILY(gru, false),
 };
 
 /* ---- the cache folder ---- */

@@ -16,8 +16,16 @@ void ref_fill(float *x, size_t n, uint32_t seed)
 
 float ref_activate(double v, cot_activation act)
 {
-    if (act == COT_ACT_RELU) return v < 0.0 ? 0.0f : (float)v;
-    return (float)(act == COT_ACT_TANH ? tanh(v) : v);
+    switch (act) {
+    case COT_ACT_RELU: return v < 0.0 ? 0.0f : (float)v;
+    case COT_ACT_TANH: return (float)tanh(v);
+    case COT_ACT_GELU: return (float)(0.5 * v * erfc(-v * sqrt(0.5)));
+    case COT_ACT_QUICK_GELU: return (float)(v / (1.0 + exp(-1.702 * v)));
+    case COT_ACT_ELU: return (float)(v > 0.0 ? v : expm1(v));
+    case COT_ACT_SIGMOID: return (float)(1.0 / (1.0 + exp(-v)));
+    case COT_ACT_NONE: break;
+    }
+    return (float)v;
 }
 
 void ref_linear_forward(float *y, const float *x, const float *w, const float *bias, size_t out, size_t in, size_t rows,

@@ -64,7 +64,8 @@ static void run_all(cot_gemm_choice choice)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         run_linear(device, &cases[i], true, false, COT_ACT_NONE);
         run_linear(device, &cases[i], i % 2, true, COT_ACT_RELU);
-        run_linear(device, &cases[i], i % 3, i % 2, COT_ACT_TANH);
+        for (int act = COT_ACT_TANH; act <= COT_ACT_SIGMOID; act++)
+            run_linear(device, &cases[i], i % 3, i % 2, (cot_activation)act);
     }
     CHECK(cot_device_ledger_read(device).buffers <= (choice == COT_GEMM_CLBLAST ? 1 : 0));
     cot_device_close(device);

@@ -12,7 +12,7 @@
 kernel __attribute__((reqd_work_group_size(LOCAL, 1, 1))) void
 JOIN(conv_, ROWS)(global float *y, global const float *x, global const VEC *w, global const float *bias,
                   global const float *residual, global const float *zeros, const int flags, const float lowest,
-                  const int8 in, const int4 out)
+                  const int act, const int8 in, const int4 out)
 {
     const int tile = (int)get_global_id(flags & PANELS_FIRST ? 1 : 0),
               panel = (int)get_global_id(flags & PANELS_FIRST ? 0 : 1);
@@ -72,4 +72,5 @@ JOIN(conv_, ROWS)(global float *y, global const float *x, global const VEC *w, g
         if (first + i >= wanted)
             tile_store(y + at, flags & HAS_RESIDUAL ? residual + at : 0, low[i], high[i], lowest, out.s3 - column);
     }
+    if (act > ACT_RELU) tile_activate(y + column, wanted, first + ROWS, out.s3, out.s3 - column, act);
 }

@@ -12,12 +12,11 @@ kernel void add_tanh_forward(global float *y, global const float *a, global cons
 }
 
 kernel void epilogue_forward(global float *y, global const float *bias, global const float *residual, const ulong n,
-                             const ulong columns, const int has_bias, const int has_residual, const int act)
+                             const ulong columns, const int has_residual, const int act)
 {
     const size_t i = get_global_id(0);
     if (i >= n) return;
-    float v = y[i];
-    if (has_bias) v += bias[i % columns];
+    float v = y[i] + bias[i % columns];
     if (has_residual) v += residual[i];
     y[i] = activate(v, act);
 }

@@ -1,4 +1,4 @@
-/* Linear layers: y = max(x · w + bias (+ residual), lowest). Compiled once per tile height, as gemm_<ROWS>.
+/* Linear layers: y = act(x · w + bias (+ residual)); `lowest` is 0 for ReLU, else -INFINITY. Compiled once per tile height, as gemm_<ROWS>.
  * shape   y, residual: [m, n]; x: [m, k], m >= ROWS; w: [panels, k, WIDTH]; bias: [panels * WIDTH];
  *         flags as in tile.cl
  * launch  (tiles of ROWS rows, panels), or the other way round with PANELS_FIRST; the last tile overlaps the one before it and writes only its own rows
@@ -8,8 +8,8 @@
  * back    dx = dy · wᵀ and dw = xᵀ · dy belong below, with w packed by rows */
 kernel __attribute__((reqd_work_group_size(LOCAL, 1, 1))) void
 JOIN(gemm_, ROWS)(global float *y, global const float *x, global const VEC *w, global const float *bias,
-                  global const float *residual, const int flags, const float lowest, const int m, const int n,
-                  const int k)
+                  global const float *residual, const int flags, const float lowest, const int act, const int m,
+                  const int n, const int k)
 {
     const int tile = (int)get_global_id(flags & PANELS_FIRST ? 1 : 0),
               panel = (int)get_global_id(flags & PANELS_FIRST ? 0 : 1);
@@ -40,4 +40,5 @@ JOIN(gemm_, ROWS)(global float *y, global const float *x, global const VEC *w, g
         if (first + i >= wanted)
             tile_store(y + at, flags & HAS_RESIDUAL ? residual + at : 0, low[i], high[i], lowest, n - column);
     }
+    if (act > ACT_RELU) tile_activate(y + column, wanted, first + ROWS, n, n - column, act);
 }

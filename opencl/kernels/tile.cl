@@ -32,3 +32,17 @@ static inline void tile_store(global float *y, global const float *residual, VEC
         }
     }
 }
+
+/* Activates what tile_store wrote, still in the nearest cache: rows `first` to `end`, up to WIDTH of `columns`. */
+static inline void tile_activate(global float *y, int first, int end, int n, int columns, int act)
+{
+    for (int i = first; i < end; i++) {
+        global float *row = y + (size_t)i * n;
+        if (columns >= WIDTH) {
+            VSTORE(activate_vec(VLOAD(0, row), act), 0, row);
+            VSTORE(activate_vec(VLOAD(1, row), act), 1, row);
+        } else {
+            for (int c = 0; c < columns; c++) row[c] = activate(row[c], act);
+        }
+    }
+}
