@@ -7,6 +7,7 @@
 #include "config/base.h"
 
 #define ARCHITECTURE_KIND  "resnet18-student"
+#define STUDENT_PREFIX     "student."
 #define STUDENT_PROJECTION "student.img_proj"
 #define STUDENT_HEADS      "student.step_heads"
 

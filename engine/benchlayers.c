@@ -110,8 +110,8 @@ static cot_status bench_student(const bench *b, cot_error *err)
     cot_status status;
     const student *m = &b->model->student;
     const student_acts *a = &m->acts;
-    const linear_case projection = {a->projected, b->model->feature, m->projection};
-    COT_TRY(bench_linear(b, "img_proj.0", &projection, m->dim, m->features, err));
+    const linear_case img_proj = {a->projected, b->model->feature, m->img_proj.linear};
+    COT_TRY(bench_linear(b, "img_proj.0", &img_proj, m->dim, m->features, err));
     for (size_t s = 0; s < m->n_steps; s++) {
         char name[48];
         const linear_case head = {a->logits[s], a->feat, m->head[s]}, write = {a->written, a->logits[s], m->write[s]};

@@ -7,6 +7,7 @@
 #define COT_ENGINE_LAYERS_H
 #include "engine/architecture.h"
 #include "engine/package.h"
+#include "engine/projection.h"
 #include "opencl/opencl.h"
 
 /* ---- convolution with its batch norm folded in (convnorm.c) ---- */
@@ -60,16 +61,21 @@ typedef struct student_acts {
     cot_buffer *written;   /* [n,dim] logits . W of the current step */
     cot_buffer **logits;   /* [n_steps] of [n,classes] */
 } student_acts;
+typedef struct student_shape {
+    size_t features, dim, n_steps;
+    const size_t *classes; /* [n_steps] */
+} student_shape;
 typedef struct student {
     size_t dim, features, n_steps;
     size_t *classes;
-    cot_weights *projection;
-    cot_buffer *norm_scale, *norm_shift;
+    projection img_proj;
     cot_weights **head;  /* [n_steps] logits = head(feat) */
     cot_weights **write; /* [n_steps] the same matrix the other way: logits . W */
     student_acts acts;
 } student;
-cot_status student_init(student *m, cot_device *device, const cot_package *package, cot_error *err);
+/* From a package ("student." + name) or a state dict of its own (no prefix). */
+cot_status student_init(student *m, cot_device *device, const weight_source *source, const student_shape *shape,
+                        cot_error *err);
 void student_fini(student *m);
 cot_status student_plan(student *m, cot_arena *arena, size_t max_batch, cot_error *err);
 cot_status student_forward(student *m, const cot_buffer *feature, size_t n, cot_error *err); /* into acts.logits */

@@ -32,6 +32,14 @@ static cot_status allocate_host(cot_model *m, cot_error *err)
     return m->logits && m->step ? COT_OK : cot_fail(err, COT_E_MEMORY, "model: no memory for its answers");
 }
 
+static cot_status load_student(cot_model *m, cot_error *err)
+{
+    const architecture *arch = &package_card(m->package)->arch;
+    const weight_source source = package_source(m->package, STUDENT_PREFIX);
+    const student_shape shape = {resnet18_features(arch->width), arch->dim, arch->n_steps, arch->classes};
+    return student_init(&m->student, m->device, &source, &shape, err);
+}
+
 static cot_status plan(cot_model *m, cot_error *err)
 {
     cot_status status;
@@ -65,7 +73,7 @@ cot_status cot_model_create(cot_model **out, cot_device *device, const cot_packa
     fill_reader(m);
     COT_TRY(allocate_host(m, err));
     COT_TRY(resnet18_init(&m->encoder, device, package, err));
-    COT_TRY(student_init(&m->student, device, package, err));
+    COT_TRY(load_student(m, err));
     COT_TRY(cot_resampler_create(&m->resampler, device, card->size, card->filter, card->mean, card->std, err));
     COT_TRY(plan(m, err));
     *out = m;

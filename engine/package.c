@@ -195,6 +195,11 @@ const model_card *package_card(const cot_package *package)
     return package->card;
 }
 
+weight_source package_source(const cot_package *package, const char *prefix)
+{
+    return (weight_source){.file = package->weights, .prefix = prefix, .where = package->where};
+}
+
 cot_status package_floats(float **out, const cot_package *package, const char *prefix, const char *part, cot_error *err)
 {
     char name[TENSOR_NAME_MAX];

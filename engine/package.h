@@ -5,8 +5,11 @@
 #include "engine/card.h"
 #include "engine/engine.h"
 #include "engine/safetensors.h"
+#include "engine/source.h"
 
 const model_card *package_card(const cot_package *package);
+/* What source.h loads layers from; prefix: "student.". Borrows the package. */
+weight_source package_source(const cot_package *package, const char *prefix);
 /* "prefix.part" as floats on the host; caller frees *out. Refuses a value that is not finite. */
 cot_status package_floats(float **out, const cot_package *package, const char *prefix, const char *part,
                           cot_error *err);

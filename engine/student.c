@@ -8,85 +8,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const float norm_eps = 1e-5f; /* torch.nn.LayerNorm's default */
-
 /* ---- load ---- */
-static cot_status load_vector(cot_buffer **out, cot_device *device, const cot_package *package, const char *prefix,
-                              const char *part, size_t n, cot_error *err)
+static cot_status allocate_steps(student *m, const student_shape *shape, cot_error *err)
 {
-    cot_status status;
-    float *v = NULL;
-    COT_TRY(package_floats(&v, package, prefix, part, err));
-    COT_TRY(cot_buffer_create(out, device, n, err));
-    COT_TRY(cot_buffer_write(*out, 0, v, n, err));
-done:
-    free(v);
-    return status;
-}
-
-/* [rows,cols] -> [cols,rows]; caller frees. NULL: no memory. */
-static float *transposed(const float *w, size_t rows, size_t cols)
-{
-    float *t = malloc(rows * cols * sizeof *t + 1);
-    if (!t) return NULL;
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < cols; c++) t[c * rows + r] = w[r * cols + c];
-    return t;
-}
-
-/* head: l = W f + b; write: l . W, which is a linear layer with the transposed weight and no bias. */
-static cot_status load_head(student *m, size_t s, cot_device *device, const cot_package *package, cot_error *err)
-{
-    cot_status status;
-    char prefix[48];
-    float *w = NULL, *b = NULL, *t = NULL;
-    snprintf(prefix, sizeof prefix, STUDENT_HEADS ".%zu", s);
-    COT_TRY(package_floats(&w, package, prefix, "weight", err));
-    COT_TRY(package_floats(&b, package, prefix, "bias", err));
-    COT_TRY(cot_linear_prepare(&m->head[s], device, w, b, m->classes[s], m->dim, err));
-    t = transposed(w, m->classes[s], m->dim);
-    if (!t) {
-        status = cot_fail(err, COT_E_MEMORY, "model: no memory for %s", prefix);
-        goto done;
-    }
-    COT_TRY(cot_linear_prepare(&m->write[s], device, t, NULL, m->dim, m->classes[s], err));
-done:
-    free(w);
-    free(b);
-    free(t);
-    return status;
-}
-
-static cot_status allocate_steps(student *m, const architecture *arch, cot_error *err)
-{
-    m->n_steps = arch->n_steps;
+    m->dim = shape->dim;
+    m->features = shape->features;
+    m->n_steps = shape->n_steps;
     m->classes = calloc(m->n_steps + 1, sizeof *m->classes);
     m->head = calloc(m->n_steps + 1, sizeof *m->head);
     m->write = calloc(m->n_steps + 1, sizeof *m->write);
     m->acts.logits = calloc(m->n_steps + 1, sizeof *m->acts.logits);
     if (!m->classes || !m->head || !m->write || !m->acts.logits)
         return cot_fail(err, COT_E_MEMORY, "model: no memory for %zu steps", m->n_steps);
-    memcpy(m->classes, arch->classes, m->n_steps * sizeof *m->classes);
+    memcpy(m->classes, shape->classes, m->n_steps * sizeof *m->classes);
     return COT_OK;
 }
 
-cot_status student_init(student *m, cot_device *device, const cot_package *package, cot_error *err)
+cot_status student_init(student *m, cot_device *device, const weight_source *source, const student_shape *shape,
+                        cot_error *err)
 {
     cot_status status;
-    const architecture *arch = &package_card(package)->arch;
-    float *w = NULL, *b = NULL;
-    m->dim = arch->dim;
-    m->features = resnet18_features(arch->width);
-    COT_TRY(allocate_steps(m, arch, err));
-    COT_TRY(package_floats(&w, package, STUDENT_PROJECTION ".0", "weight", err));
-    COT_TRY(package_floats(&b, package, STUDENT_PROJECTION ".0", "bias", err));
-    COT_TRY(cot_linear_prepare(&m->projection, device, w, b, m->dim, m->features, err));
-    COT_TRY(load_vector(&m->norm_scale, device, package, STUDENT_PROJECTION ".1", "weight", m->dim, err));
-    COT_TRY(load_vector(&m->norm_shift, device, package, STUDENT_PROJECTION ".1", "bias", m->dim, err));
-    for (size_t s = 0; s < m->n_steps; s++) COT_TRY(load_head(m, s, device, package, err));
+    char name[64];
+    COT_TRY(allocate_steps(m, shape, err));
+    COT_TRY(projection_init(&m->img_proj, device, source, "img_proj", 0, m->dim, m->features, err));
+    for (size_t s = 0; s < m->n_steps; s++) {
+        snprintf(name, sizeof name, "step_heads.%zu", s);
+        COT_TRY(head_init(&m->head[s], &m->write[s], device, source, name, m->classes[s], m->dim, err));
+    }
 done:
-    free(w);
-    free(b);
     return status;
 }
 
@@ -96,9 +45,7 @@ void student_fini(student *m)
         if (m->head) cot_weights_destroy(m->head[s]);
         if (m->write) cot_weights_destroy(m->write[s]);
     }
-    cot_weights_destroy(m->projection);
-    cot_buffer_destroy(m->norm_scale);
-    cot_buffer_destroy(m->norm_shift);
+    projection_fini(&m->img_proj);
     free(m->acts.logits);
     free(m->classes);
     free(m->head);
@@ -124,9 +71,7 @@ cot_status student_forward(student *m, const cot_buffer *feature, size_t n, cot_
 {
     cot_status status;
     student_acts *a = &m->acts;
-    COT_TRY(cot_linear_forward(a->projected, feature, m->projection, n, NULL, COT_ACT_NONE, err));
-    COT_TRY(cot_layer_norm_forward(a->feat, a->projected, m->norm_scale, m->norm_shift, n, m->dim, norm_eps,
-                                   COT_ACT_RELU, err));
+    COT_TRY(projection_forward(a->feat, a->projected, &m->img_proj, feature, n, err));
     for (size_t s = 0; s < m->n_steps; s++) {
         COT_TRY(cot_linear_forward(a->logits[s], a->feat, m->head[s], n, NULL, COT_ACT_NONE, err));
         if (s + 1 == m->n_steps) break; /* nothing reads the feature behind the last step */
