@@ -67,14 +67,14 @@ cot_status cot_patches_forward(cot_buffer *y, const cot_buffer *x, size_t n, siz
 {
     cot_status status = COT_OK;
     size_t nx = 0;
-    if (!patch || !channels || size < patch || size % patch)
+    if (!patch || !channels || size < patch) /* a rest at the right and bottom is left out, as the convolution does */
         return cot_fail(err, COT_E_BUG, "patches: %zu channels, patches of %zu on images of %zu", channels, patch,
                         size);
     if (!cot_mul(&nx, n, channels) || !cot_mul(&nx, nx, size) || !cot_mul(&nx, nx, size) || nx > FLOATS_MOST)
         return cot_fail(err, COT_E_LIMIT, "patches: %zu images are more than one launch takes; lower the batch", n);
-    COT_TRY(buffer_check(y, y->device, nx, "patches: result", err));
-    COT_TRY(buffer_check(x, y->device, nx, "patches: images", err));
     const size_t rows = n * (size / patch) * (size / patch);
+    COT_TRY(buffer_check(y, y->device, rows * channels * patch * patch, "patches: result", err));
+    COT_TRY(buffer_check(x, y->device, nx, "patches: images", err));
     const cl_int r = (cl_int)rows, c = (cl_int)channels, side = (cl_int)size, p = (cl_int)patch;
     const kernel_arg args[] = {ARG_BUFFER(y), ARG_BUFFER(x), ARG_VALUE(r), ARG_VALUE(c), ARG_VALUE(side), ARG_VALUE(p)};
     COT_TRY(KERNEL_LAUNCH(y->device, KERNEL_PATCHES, args, rows, channels * patch, err));
