@@ -55,4 +55,24 @@ cot_model_times cot_model_times_read(const cot_model *model);
 
 /* One JSON line per convolution/GEMM of the model at batch n: shape, ms, GF/s, share of peak_gflops. */
 cot_status cot_model_bench_layers(cot_model *model, size_t n, double peak_gflops, FILE *stream, cot_error *err);
+
+/* ---- golden folders: does this device compute what the oracle computed? -------------------------- */
+/* expected.json (sizes, any), clip/bert/teacher/student.safetensors, expected.safetensors (inputs and outputs). */
+typedef struct cot_golden cot_golden;
+enum { COT_GOLDEN_OUTPUTS = 4 };
+#define COT_GOLDEN_BOUND 1e-4
+typedef struct cot_golden_output {
+    char name[24];  /* image_features, prompt_features, teacher_logits, student_logits */
+    size_t values;  /* compared */
+    double error;   /* of the worst tensor: largest |got - expected| over its largest |expected|; INFINITY: not a number */
+    char worst[64]; /* that tensor */
+} cot_golden_output;
+/* dir NULL: the tiny one in the program. Damaged, missing, of impossible sizes: COT_E_MODEL naming file and what is wrong. */
+cot_status cot_golden_open(cot_golden **out, const char *dir, cot_error *err);
+void cot_golden_close(cot_golden *golden);
+void cot_golden_describe(const cot_golden *golden, char *text, size_t size); /* its sizes, one line */
+/* From pixels and tokens to both models' logits. */
+cot_status cot_golden_run(cot_golden_output outputs[COT_GOLDEN_OUTPUTS], const cot_golden *golden, cot_device *device, cot_error *err);
+/* Self-test: the golden folder in the program within COT_GOLDEN_BOUND; COT_E_DEVICE names a device that computes wrongly. */
+cot_status cot_device_check(cot_device *device, cot_error *err);
 #endif

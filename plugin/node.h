@@ -47,4 +47,5 @@ int cot_cmd_devices(int argc, char **argv);
 int cot_cmd_config(int argc, char **argv);
 int cot_cmd_model(int argc, char **argv);
 int cot_cmd_bench(int argc, char **argv);
+int cot_cmd_verify(int argc, char **argv);
 #endif

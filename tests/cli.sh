@@ -18,7 +18,7 @@ exits "--version" 0 "$stepcot" --version
 has "…says what it is not" out "Not a medical device"
 exits "--help" 0 "$stepcot" --help
 exits "no command" 2 "$stepcot"
-for command in serve infer queue devices config model bench; do
+for command in serve infer queue devices config model bench verify; do
     grep -q "  $command " out 2>/dev/null || "$stepcot" --help | grep -q "^  $command " && pass "--help names $command" || fail "--help lacks $command"
     exits "$command --help" 0 "$stepcot" "$command" --help
     has "…begins with the usage" out "^Usage: stepcot $command"
@@ -62,6 +62,19 @@ has "…one object a line" out '^\{"platform":".*"usable":(true|false).*\}$'
 exits "model show" 0 "$stepcot" model show
 has "…says what it is not" out "not a medical device"
 exits "model show of nothing" 4 "$stepcot" model show "$WORK/absent"
+
+# ---- verify ----
+exits "verify" 0 "$stepcot" verify
+equal "…compares four outputs" "$(grep -cE '^(image_features|prompt_features|teacher_logits|student_logits) +[0-9]+  [0-9.]+e-' out)" 4
+has "…and says so" out "^All within 0.0001"
+exits "verify with a bound below float32" 1 "$stepcot" verify --bound 1e-12
+has "…marks what is above" out "TOO LARGE"
+exits "verify --json" 0 "$stepcot" verify --json
+has "…is one object" out '^\{"schema":"urn:stepcot:verify:1".*"within":true\}$'
+exits "verify of nothing" 4 "$stepcot" verify "$WORK/absent"
+has "…names the file" err "absent/expected.json"
+exits "a bound that is no number" 2 "$stepcot" verify --bound 1e-4x
+exits "a bound that passes everything" 2 "$stepcot" verify --bound inf
 
 # ---- infer ----
 set -- "$images"/*.dcm
