@@ -152,8 +152,7 @@ TEST(a_value_out_of_its_range_is_named_with_the_rule)
     CHECK_FAILS(load(HEAD "<listen ae='A' port='65536'/>" ACCEPT "</node>"), COT_E_CONFIG,
                 ":3: port=\"65536\" of <listen> is not valid. Give a whole number from 0 to 65535");
     CHECK_FAILS(load(HEAD "<listen ae='A' port='x'/>" ACCEPT "</node>"), COT_E_CONFIG, "port=\"x\"");
-    CHECK_FAILS(load(HEAD "<listen ae='A' port='1' pdu='4095'/>" ACCEPT "</node>"), COT_E_CONFIG,
-                "from 4096 to 65536");
+    CHECK_FAILS(load(HEAD "<listen ae='A' port='1' pdu='4095'/>" ACCEPT "</node>"), COT_E_CONFIG, "from 4096 to 65536");
     CHECK_FAILS(load(HEAD "<listen ae='A' port='1' pdu='65537'/>" ACCEPT "</node>"), COT_E_CONFIG,
                 "from 4096 to 65536");
     CHECK_FAILS(load(HEAD LISTEN ACCEPT "<send to='P' host='h' port='0' ae='P'/></node>"), COT_E_CONFIG,
