@@ -2,6 +2,7 @@
  * memory is taken; DCMTK decodes JPEG and JPEG-LS, OpenJPEG JPEG 2000, rle.c RLE. Run it in a child with limits.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "dicom/pixels.h"
+#include "dicom/translate.h"
 
 #include <cstring>
 #include <memory>
@@ -157,9 +158,14 @@ static cot_status decode_dcmtk(void *samples, size_t bytes, frame_header *h, Dcm
     if (pixels.getUncompressedFrameSize(&data, wanted).bad() || wanted > bytes + bytes % 2)
         return cot_fail(err, COT_E_INPUT, "the decoder wants %lu bytes for a frame of %zu",
                         static_cast<unsigned long>(wanted), bytes);
+    const unsigned long damage = codec_damage();
     const OFCondition got =
         pixels.getUncompressedFrame(&data, 0, first, samples, static_cast<Uint32>(bytes + bytes % 2), colour);
     if (got.bad()) return cot_fail(err, COT_E_INPUT, "decode Pixel Data (7fe0,0010): %s", got.text());
+    if (codec_damage() != damage)
+        return cot_fail(err, COT_E_INPUT,
+                        "Pixel Data (7fe0,0010) is damaged: the JPEG data end early or have wrong codes, part of the "
+                        "picture is lost. Send the image again from its source");
     if (h->samples == 3) h->colour = colour == "RGB" ? FRAME_RGB : FRAME_YBR;
     return COT_OK;
 }

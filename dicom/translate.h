@@ -9,4 +9,7 @@
 cot_status fail_condition(cot_error *err, cot_status status, const char *doing, const OFCondition &condition);
 /* Inside `catch (...)` only: no memory is COT_E_MEMORY, anything else COT_E_BUG. */
 cot_status fail_exception(cot_error *err, const char *doing);
+/* Damage that the image codecs have only warned of in this thread since the process began (libjpeg fills the rest of a
+ * broken scan with grey and goes on): a decoder compares before and after. */
+unsigned long codec_damage(void);
 #endif

@@ -68,9 +68,10 @@ dd if=/dev/zero of="$WORK/broken.dcm" bs=1 seek=$((size / 2)) count=20000 conv=n
 raw "$WORK/broken.dcm" >"$WORK/out"; cat "$WORK/out"; alive "damaged JPEG"
 copy_as_new "$plain" "$WORK/lateral.dcm"; dcmodify -q -nb -i ViewPosition=LL "$WORK/lateral.dcm"
 raw "$WORK/lateral.dcm" >"$WORK/out"; has "a lateral image is taken" "$WORK/out" "store 0x0000"
-check "and answered" wait_until 60 at_least 1 "$WORK/pacs"
+check "both are answered" wait_until 60 at_least 2 "$WORK/pacs"
 for report in "$WORK"/pacs/SR*; do dsrdump +Pl "$report" 2>/dev/null; done >"$WORK/out"
-has "with a report that says why it was not analysed" "$WORK/out" "[Nn]ot analysed"
+has "the lateral with a report that says why it was not analysed" "$WORK/out" "[Nn]ot analysed.*(lateral|frontal)|(lateral|frontal).*[Nn]ot analysed"
+has "the damaged JPEG too" "$WORK/out" "part of the picture is lost"
 
 # ---- an unreachable PACS ----
 stop_pacs

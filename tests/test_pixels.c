@@ -443,6 +443,25 @@ static cot_status decode_damaged(char *bytes, size_t n, uint64_t *state, bool *g
     return status;
 }
 
+/* libjpeg only warns of this and fills the rest with grey: the picture is not what was taken. */
+TEST(a_hole_in_a_jpeg_scan_is_refused_not_read_as_grey)
+{
+    static const char name[] = COT_SOURCE_DIR "/tests/data/dicom/siim_1.2.276.0.7230010.3.1.4.8323329.6904.dcm";
+    cot_error err;
+    cot_dicom_image *image = NULL;
+    char *bytes = NULL;
+    size_t n = 0;
+    REQUIRE_OK(cot_file_read(&bytes, &n, name, 1 << 20, &err));
+    CHECK_OK(cot_dicom_image_create(&image, name, &err));
+    cot_dicom_image_destroy(image);
+    memset(bytes + n / 2, 0, 20000);
+    CHECK_OK(cot_file_write_durable(in_folder("hole.dcm"), bytes, n, &err));
+    CHECK_FAILS(cot_dicom_image_create(&image, in_folder("hole.dcm"), &err), COT_E_INPUT,
+                "part of the picture is lost");
+    CHECK(!image);
+    free(bytes);
+}
+
 TEST(damaged_files_are_decoded_or_refused_but_never_a_bug)
 {
     static const char *const tools[][3] = {
