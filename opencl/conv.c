@@ -132,7 +132,7 @@ static cot_status tile_conv(cot_buffer *y, const cot_buffer *x, const cot_weight
     const cot_conv_shape *s = &w->shape;
     const conv_sizes z = sizes_of(s);
     const size_t rows = n * z.pixels, panels = tile_panels(device, w->out);
-    const unsigned height = tile_height(device, rows, panels);
+    const unsigned height = tile_height_apart(device, rows, panels, s->in_c * s->stride);
     cl_int8 in = {{(cl_int)s->in_h, (cl_int)s->in_w, (cl_int)s->in_c, (cl_int)s->in_c, (cl_int)s->kernel,
                    (cl_int)s->kernel, (cl_int)s->stride, (cl_int)s->pad}};
     if (w->border) { /* rows of taps are contiguous: one run of kernel*channels floats per row */

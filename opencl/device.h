@@ -154,6 +154,8 @@ cot_status weights_upload(cot_weights *w, const float *rows, const float *bias, 
 size_t tile_panels(const cot_device *device, size_t columns);
 /* Index into heights[] that does `rows` x `panels` with the least work. */
 unsigned tile_height(const cot_device *device, size_t rows, size_t panels);
+/* The same for rows of x that lie `stride` floats apart, as caches feel it. */
+unsigned tile_height_apart(const cot_device *device, size_t rows, size_t panels, size_t stride);
 /* Launches gemm or conv (KERNEL_GEMM, KERNEL_CONV) at a height over rows x columns, in the order `flags` say. */
 cot_status tile_launch(cot_device *device, kernel_id family, const kernel_arg *args, cl_uint n_args, unsigned height,
                        size_t rows, size_t panels, int flags, cot_error *err);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define CACHED_WEIGHTS ((size_t)384 << 10) /* of a second-level cache of 512 KiB or more */
+#define ALIAS          ((size_t)4096)      /* bytes of one way of a first-level cache: 64 sets of 64 bytes */
 
 /* ---- weights ---- */
 cot_status weights_create(cot_weights **out, cot_device *device, size_t out_features, size_t in_features,
@@ -94,8 +95,10 @@ void cot_weights_destroy(cot_weights *w)
 }
 
 /* ---- tile ---- */
-/* Cost of one step along k: two vector multiply-adds per row, and about one row's worth of loads. */
-unsigned tile_height(const cot_device *device, size_t rows, size_t panels)
+/* Cost of one step along k: two vector multiply-adds per row, and about one row's worth of loads. Rows that lie a multiple
+ * of ALIAS bytes apart meet in one set of the nearest cache, and the tallest tiles push their own rows out: 14 rows of
+ * 3072 floats reach 74 % of the peak, 12 reach 92 %, 10 reach 95 %. */
+unsigned tile_height_apart(const cot_device *device, size_t rows, size_t panels, size_t stride)
 {
     const tile_plan *tile = &device->tile;
     const size_t units = device->info.compute_units ? device->info.compute_units : 1;
@@ -103,7 +106,7 @@ unsigned tile_height(const cot_device *device, size_t rows, size_t panels)
     double least = INFINITY;
     for (unsigned i = 0; i < tile->n_heights; i++) {
         const size_t height = tile->heights[i];
-        if (height > rows) continue;
+        if (height > rows || (height > 12 && device->tile.local == 1 && stride * sizeof(float) % ALIAS == 0)) continue;
         const size_t tiles = (rows + height - 1) / height * panels;
         const double cost = (double)((tiles + units - 1) / units) * ((double)height + 1.0);
         if (cost < least * 0.999) {
@@ -112,6 +115,11 @@ unsigned tile_height(const cot_device *device, size_t rows, size_t panels)
         }
     }
     return best;
+}
+
+unsigned tile_height(const cot_device *device, size_t rows, size_t panels)
+{
+    return tile_height_apart(device, rows, panels, 1);
 }
 
 /* Weights that a core's cache holds are walked through for each tile of rows, so that the rows are read once; larger
@@ -136,7 +144,7 @@ static cot_status tile_forward(cot_buffer *y, const cot_buffer *x, const cot_wei
 {
     cot_device *device = w->device;
     const size_t panels = tile_panels(device, w->out);
-    const unsigned height = tile_height(device, rows, panels);
+    const unsigned height = tile_height_apart(device, rows, panels, w->in);
     const cl_int flags = tile_order(w) | (residual ? TILE_RESIDUAL : 0);
     const cl_int m = (cl_int)rows, n = (cl_int)w->out, k = (cl_int)w->in, what = (cl_int)act;
     const cl_float lowest = act == COT_ACT_RELU ? 0.0f : -INFINITY;
