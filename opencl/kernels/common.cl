@@ -6,6 +6,14 @@
 #define VLOAD       JOIN(vload, VECTOR)
 #define VSTORE      JOIN(vstore, VECTOR)
 
+static inline float sum_lanes(VEC v)
+{
+    float part[VECTOR], sum = 0.0f;
+    VSTORE(v, 0, part);
+    for (int i = 0; i < VECTOR; i++) sum += part[i];
+    return sum;
+}
+
 /* cot_activation of opencl.h */
 #define ACT_RELU       1
 #define ACT_TANH       2

@@ -11,13 +11,11 @@
 static inline float inner(global const float *a, global const float *b, int n)
 {
     VEC sums = (VEC)(0.0f);
-    float part[VECTOR], sum = 0.0f;
+    float sum = 0.0f;
     int i = 0;
     for (; i + VECTOR <= n; i += VECTOR) sums = fma(VLOAD(0, a + i), VLOAD(0, b + i), sums);
     for (; i < n; i++) sum = fma(a[i], b[i], sum);
-    VSTORE(sums, 0, part);
-    for (int lane = 0; lane < VECTOR; lane++) sum += part[lane];
-    return sum;
+    return sum + sum_lanes(sums);
 }
 
 /* alpha[j] = softmax over j of leaky_relu(source + target[j]). */

@@ -23,10 +23,21 @@ kernel void layer_norm_forward(global float *y, global const float *x, global co
     if (row >= rows) return;
     x += (size_t)row * width;
     y += (size_t)row * width;
-    float sum = 0.0f, squares = 0.0f;
-    for (int i = 0; i < width; i++) sum += x[i];
-    const float mean = sum / width;
-    for (int i = 0; i < width; i++) squares += (x[i] - mean) * (x[i] - mean);
-    const float scale = 1.0f / sqrt(squares / width + eps);
-    for (int i = 0; i < width; i++) y[i] = activate((x[i] - mean) * scale * gamma[i] + beta[i], act);
+    VEC sums = (VEC)(0.0f), squares = (VEC)(0.0f);
+    float sum = 0.0f, square = 0.0f;
+    int i = 0;
+    for (; i + VECTOR <= width; i += VECTOR) sums += VLOAD(0, x + i);
+    for (; i < width; i++) sum += x[i];
+    const float mean = (sum + sum_lanes(sums)) / width;
+    for (i = 0; i + VECTOR <= width; i += VECTOR) {
+        const VEC v = VLOAD(0, x + i) - mean;
+        squares = fma(v, v, squares);
+    }
+    for (; i < width; i++) square = fma(x[i] - mean, x[i] - mean, square);
+    const float scale = 1.0f / sqrt((square + sum_lanes(squares)) / width + eps);
+    for (i = 0; i + VECTOR <= width; i += VECTOR) {
+        const VEC v = fma((VLOAD(0, x + i) - mean) * scale, VLOAD(0, gamma + i), VLOAD(0, beta + i));
+        VSTORE(activate_vec(v, act), 0, y + i);
+    }
+    for (; i < width; i++) y[i] = activate((x[i] - mean) * scale * gamma[i] + beta[i], act);
 }
