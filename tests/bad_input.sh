@@ -73,6 +73,27 @@ for report in "$WORK"/pacs/SR*; do dsrdump +Pl "$report" 2>/dev/null; done >"$WO
 has "the lateral with a report that says why it was not analysed" "$WORK/out" "[Nn]ot analysed.*(lateral|frontal)|(lateral|frontal).*[Nn]ot analysed"
 has "the damaged JPEG too" "$WORK/out" "part of the picture is lost"
 
+check "SIGTERM: exit status 0" stop_node
+
+# ---- a model that goes away, and comes back damaged, under a running node ----
+PORT=$(free_port)
+cp -r "$ROOT/engine/default" "$WORK/own-model"
+READER="model=\"$WORK/own-model\"" node_config "$WORK/node.xml" "$PACS_PORT"
+start_node "$WORK/node.xml"
+worker_pid() { sed -n 's/.*event=role.start .*name=worker[^ ]* pid=\([0-9]*\).*/\1/p' "$WORK/node.log" | tail -n 1; }
+mv "$WORK/own-model" "$WORK/away"
+kill -KILL "$(worker_pid)"
+check "a missing model is named in the log" wait_until 30 logged "own-model"
+copy_as_new "$plain" "$WORK/waiting.dcm"
+raw "$WORK/waiting.dcm" >"$WORK/out"; has "images are taken meanwhile" "$WORK/out" "store 0x0000"
+alive "missing model"
+cp -r "$WORK/model" "$WORK/own-model" # the one with the wrong shape
+check "weights with a wrong shape are named in the log" wait_until 40 logged "(img_proj|shape|sha256|digest)"
+alive "wrong weights"
+had=$(reports "$WORK/pacs")
+rm -r "$WORK/own-model"; mv "$WORK/away" "$WORK/own-model"
+check "with the model back the waiting image is answered" wait_until 60 at_least $((had + 1)) "$WORK/pacs"
+
 # ---- an unreachable PACS ----
 stop_pacs
 copy_as_new "$plain" "$WORK/one.dcm"
