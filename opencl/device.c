@@ -308,6 +308,7 @@ void cot_device_close(cot_device *device)
     if (!device) return;
     if (device->queue) clFinish(device->queue);
     cot_buffer_destroy(device->work);
+    backward_destroy(device->backward);
     kernels_destroy(device);
     programs_release(device);
     if (device->queue) clReleaseCommandQueue(device->queue);

@@ -75,7 +75,8 @@ struct cot_device {
     tile_plan tile;
     size_t align; /* bytes a sub-buffer must start at a multiple of */
     cot_gemm_choice gemm;
-    cot_buffer *work; /* CLBlast's temporary memory, grown to the largest product seen */
+    cot_buffer *work;          /* CLBlast's temporary memory, grown to the largest product seen */
+    struct backward *backward; /* the gradients' kernels, built when first used (backward.c) */
     cot_device_ledger ledger;
     char cache_dir[900]; /* "" = none */
 };
@@ -133,7 +134,16 @@ cot_status kernel_launch(cot_device *device, kernel_id id, const kernel_arg *arg
 #define KERNEL_LAUNCH(device, id, args, g0, g1, err)                                                                   \
     kernel_launch(device, id, args, (cl_uint)(sizeof(args) / sizeof *(args)), g0, g1, err)
 
+/* The same for a kernel that is not in the table. */
+cot_status kernel_enqueue(cot_device *device, cl_kernel kernel, const char *name, size_t local0, const kernel_arg *args,
+                          cl_uint n_args, size_t global0, size_t global1, cot_error *err);
+/* Largest power of two the kernel may have as work-group size here, at most `wish`. */
+size_t kernel_local(cl_kernel kernel, cl_device_id id, size_t wish);
+
 /* ---- program.c ---- */
+/* One family from its embedded text, through the cache; `tiled`: once per tile height, as NAME_<height>. */
+cot_status program_build(cl_program *out, cot_device *device, const char *name, const unsigned char *source,
+                         const size_t *size, bool tiled, cot_error *err);
 cot_status programs_build(cot_device *device, const cot_device_options *options, cot_error *err);
 void programs_release(cot_device *device);
 /* Makes folder and remembers it; a cache that cannot be used is a warning in the log, never a failure. */
@@ -160,12 +170,18 @@ unsigned tile_height_apart(const cot_device *device, size_t rows, size_t panels,
 cot_status tile_launch(cot_device *device, kernel_id family, const kernel_arg *args, cl_uint n_args, unsigned height,
                        size_t rows, size_t panels, int flags, cot_error *err);
 int tile_order(const cot_weights *w);
+/* c[m, n] (+)= op(a) · op(b) with CLBlast, plain row-major, from floats c_at, a_at, b_at on; a_t: a is [k, m]; b_t: b is [n, k]. */
+cot_status clblast_multiply(cot_device *device, cl_mem c, size_t c_at, cl_mem a, size_t a_at, bool a_t, cl_mem b,
+                            size_t b_at, bool b_t, size_t m, size_t n, size_t k, bool add, cot_error *err);
 /* y[rows, out] (+)= x[rows, in] · wᵀ with CLBlast, no bias; `y_at` floats into y. */
 cot_status clblast_product(cl_mem y, size_t y_at, cl_mem x, const cot_weights *w, size_t rows, bool add,
                            cot_error *err);
 /* y += bias (+ residual), then act; y, residual [rows, columns]. */
 cot_status epilogue_forward(cot_buffer *y, const cot_weights *w, size_t rows, const cot_buffer *residual,
                             cot_activation act, cot_error *err);
+
+/* ---- backward.c ---- */
+void backward_destroy(struct backward *backward);
 
 /* ---- choose.c ---- */
 /* Measures both implementations (or reads what was measured before) and sets device->gemm. */

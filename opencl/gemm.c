@@ -174,19 +174,19 @@ static cot_status work_grow(cot_device *device, size_t bytes, cot_error *err)
     return cot_buffer_create(&device->work, device, floats, err);
 }
 
-cot_status clblast_multiply(cot_device *device, cl_mem c, size_t c_at, cl_mem a, bool a_t, cl_mem b, bool b_t, size_t m,
-                            size_t n, size_t k, bool add, cot_error *err)
+cot_status clblast_multiply(cot_device *device, cl_mem c, size_t c_at, cl_mem a, size_t a_at, bool a_t, cl_mem b,
+                            size_t b_at, bool b_t, size_t m, size_t n, size_t k, bool add, cot_error *err)
 {
     const CLBlastTranspose ta = a_t ? CLBlastTransposeYes : CLBlastTransposeNo;
     const CLBlastTranspose tb = b_t ? CLBlastTransposeYes : CLBlastTransposeNo;
     const size_t lda = a_t ? m : k, ldb = b_t ? k : n;
     size_t bytes = 0;
-    CLBlastStatusCode code = CLBlastSGemmTempBufferSize(CLBlastLayoutRowMajor, ta, tb, m, n, k, 0, lda, 0, ldb, c_at, n,
-                                                        &device->queue, &bytes);
+    CLBlastStatusCode code = CLBlastSGemmTempBufferSize(CLBlastLayoutRowMajor, ta, tb, m, n, k, a_at, lda, b_at, ldb,
+                                                        c_at, n, &device->queue, &bytes);
     if (code != CLBlastSuccess) return blast_fail(err, code);
     const cot_status status = work_grow(device, bytes, err);
     if (status != COT_OK) return status;
-    code = CLBlastSgemmWithTempBuffer(CLBlastLayoutRowMajor, ta, tb, m, n, k, 1.0f, a, 0, lda, b, 0, ldb,
+    code = CLBlastSgemmWithTempBuffer(CLBlastLayoutRowMajor, ta, tb, m, n, k, 1.0f, a, a_at, lda, b, b_at, ldb,
                                       add ? 1.0f : 0.0f, c, c_at, n, &device->queue, NULL,
                                       bytes ? device->work->mem : NULL);
     if (code != CLBlastSuccess) return blast_fail(err, code);
@@ -196,7 +196,7 @@ cot_status clblast_multiply(cot_device *device, cl_mem c, size_t c_at, cl_mem a,
 
 cot_status clblast_product(cl_mem y, size_t y_at, cl_mem x, const cot_weights *w, size_t rows, bool add, cot_error *err)
 {
-    return clblast_multiply(w->device, y, y_at, x, false, w->w->mem, true, rows, w->out, w->in, add, err);
+    return clblast_multiply(w->device, y, y_at, x, 0, false, w->w->mem, 0, true, rows, w->out, w->in, add, err);
 }
 
 cot_status epilogue_forward(cot_buffer *y, const cot_weights *w, size_t rows, const cot_buffer *residual,

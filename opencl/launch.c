@@ -100,7 +100,7 @@ static const kernel_entry kernel_table[KERNEL_COUNT] = {
 };
 
 /* Largest power of two the kernel may have as work-group size here, at most `wish`. */
-static size_t legal_local(cl_kernel kernel, cl_device_id id, size_t wish)
+size_t kernel_local(cl_kernel kernel, cl_device_id id, size_t wish)
 {
     size_t most = 1, items[3] = {1, 1, 1};
     clGetKernelWorkGroupInfo(kernel, id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most, NULL);
@@ -116,7 +116,7 @@ static cot_status kernel_create(cot_device *device, unsigned id, const char *nam
     cl_int code = CL_SUCCESS;
     device->kernels[id] = clCreateKernel(device->programs[family], name, &code);
     if (code != CL_SUCCESS) return device_fail(err, code, "create kernel %s on %s", name, device->info.name);
-    device->local[id] = legal_local(device->kernels[id], device->id, wish);
+    device->local[id] = kernel_local(device->kernels[id], device->id, wish);
     return COT_OK;
 }
 
@@ -144,13 +144,11 @@ void kernels_destroy(cot_device *device)
         if (device->kernels[id]) clReleaseKernel(device->kernels[id]);
 }
 
-cot_status kernel_launch(cot_device *device, kernel_id id, const kernel_arg *args, cl_uint n_args, size_t global0,
-                         size_t global1, cot_error *err)
+cot_status kernel_enqueue(cot_device *device, cl_kernel kernel, const char *name, size_t local0, const kernel_arg *args,
+                          cl_uint n_args, size_t global0, size_t global1, cot_error *err)
 {
-    cl_kernel kernel = device->kernels[id];
-    const size_t local[2] = {device->local[id], 1};
-    const size_t global[2] = {(global0 + local[0] - 1) / local[0] * local[0], global1};
-    const char *name = kernel_table[id].name ? kernel_table[id].name : id < KERNEL_CONV ? "gemm" : "conv";
+    const size_t local[2] = {local0, 1};
+    const size_t global[2] = {(global0 + local0 - 1) / local0 * local0, global1};
     if (global0 == 0 || global1 == 0) return COT_OK;
     for (cl_uint i = 0; i < n_args; i++) {
         const cl_int code = clSetKernelArg(kernel, i, args[i].size, args[i].value);
@@ -160,4 +158,11 @@ cot_status kernel_launch(cot_device *device, kernel_id id, const kernel_arg *arg
     if (code != CL_SUCCESS) return device_fail(err, code, "launch kernel %s on %s", name, device->info.name);
     device->ledger.launches++;
     return COT_OK;
+}
+
+cot_status kernel_launch(cot_device *device, kernel_id id, const kernel_arg *args, cl_uint n_args, size_t global0,
+                         size_t global1, cot_error *err)
+{
+    const char *name = kernel_table[id].name ? kernel_table[id].name : id < KERNEL_CONV ? "gemm" : "conv";
+    return kernel_enqueue(device, device->kernels[id], name, device->local[id], args, n_args, global0, global1, err);
 }

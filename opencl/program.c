@@ -188,35 +188,37 @@ static cot_status fail_build(const cot_device *device, cl_program program, const
     return device_fail(err, code, "build kernels/%s.cl on %s: %s", name, device->info.name, note);
 }
 
-static cot_status program_build(cot_device *device, family_id id, const char *options, cot_error *err)
+static cot_status family_build(cl_program *out, cot_device *device, const family *f, cot_error *err)
 {
     cot_status status = COT_OK;
     cl_int code = CL_SUCCESS;
     text source = {NULL, 0, 0};
-    char path[1200];
-    if (!family_source(&source, &families[id], &device->tile)) {
-        status = cot_fail(err, COT_E_MEMORY, "build kernels/%s.cl: no memory", families[id].name);
+    char path[1200], options[128];
+    snprintf(options, sizeof options, "-cl-std=CL1.2 -Werror -DVECTOR=%u -DLOCAL=%u", device->tile.vector,
+             device->tile.local);
+    if (!family_source(&source, f, &device->tile)) {
+        status = cot_fail(err, COT_E_MEMORY, "build kernels/%s.cl: no memory", f->name);
         goto done;
     }
     /* the options follow the source's NUL, so that both are in the key */
     const size_t source_size = source.size;
     if (!text_add(&source, "", 1) || !text_add(&source, options, strlen(options))) {
-        status = cot_fail(err, COT_E_MEMORY, "build kernels/%s.cl: no memory", families[id].name);
+        status = cot_fail(err, COT_E_MEMORY, "build kernels/%s.cl: no memory", f->name);
         goto done;
     }
     const bool cached = cache_path(device, source.data, source.size, "clbin", path, sizeof path);
     struct stat st;
-    if (cached && stat(path, &st) == 0 && (device->programs[id] = program_from_cache(device, path, options))) goto done;
+    if (cached && stat(path, &st) == 0 && (*out = program_from_cache(device, path, options))) goto done;
     const char *data = source.data;
     cl_program program = clCreateProgramWithSource(device->context, 1, &data, &source_size, &code);
     if (code != CL_SUCCESS) {
-        status = device_fail(err, code, "load kernels/%s.cl", families[id].name);
+        status = device_fail(err, code, "load kernels/%s.cl", f->name);
         goto done;
     }
-    device->programs[id] = program;
+    *out = program;
     code = clBuildProgram(program, 1, &device->id, options, NULL, NULL);
     if (code != CL_SUCCESS) {
-        status = fail_build(device, program, families[id].name, code, err);
+        status = fail_build(device, program, f->name, code, err);
         goto done;
     }
     if (cached) program_to_cache(program, path);
@@ -225,15 +227,19 @@ done:
     return status;
 }
 
+cot_status program_build(cl_program *out, cot_device *device, const char *name, const unsigned char *source,
+                         const size_t *size, bool tiled, cot_error *err)
+{
+    const family f = {name, source, size, tiled};
+    return family_build(out, device, &f, err);
+}
+
 cot_status programs_build(cot_device *device, const cot_device_options *options, cot_error *err)
 {
     cot_status status = COT_OK;
-    char flags[128];
-    snprintf(flags, sizeof flags, "-cl-std=CL1.2 -Werror -DVECTOR=%u -DLOCAL=%u", device->tile.vector,
-             device->tile.local);
     for (unsigned i = 0; i < FAMILY_COUNT; i++) {
         device_progress(options, families[i].name, i);
-        COT_TRY(program_build(device, (family_id)i, flags, err));
+        COT_TRY(family_build(&device->programs[i], device, &families[i], err));
     }
 done:
     return status;
