@@ -2,11 +2,13 @@
  * the loader sums them (resnet18.c).
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine/architecture.h"
+#include "engine/naming.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static const char *const norm_parts[] = {"weight", "bias", "running_mean", "running_var"};
+static const char *const kinds[ENCODERS] = {"resnet18-student", "clip-student"};
 enum { NORM_PARTS = 4, PROJECTION_TENSORS = 4, HEAD_TENSORS = 2 };
 
 static conv_spec *add_conv(conv_spec *at, size_t in_c, size_t out_c, size_t kernel, size_t stride)
@@ -38,6 +40,16 @@ void resnet18_convs(conv_spec out[RESNET18_CONVS], size_t width)
         }
 }
 
+const char *architecture_kind(encoder_kind encoder)
+{
+    return kinds[encoder];
+}
+
+size_t architecture_features(const architecture *arch)
+{
+    return arch->encoder == ENCODER_CLIP ? arch->clip.features : resnet18_features(arch->width);
+}
+
 size_t resnet18_features(size_t width)
 {
     return width << (RESNET18_STAGES - 1);
@@ -66,15 +78,9 @@ static tensor_spec *add_linear_tensors(tensor_spec *at, const char *prefix, size
     return add_tensor(at, prefix, "bias", 1, shape);
 }
 
-cot_status architecture_tensors(tensor_spec **out, size_t *n, const architecture *arch, cot_error *err)
+static tensor_spec *add_student(tensor_spec *at, const architecture *arch)
 {
-    conv_spec convs[RESNET18_CONVS];
-    *n = RESNET18_CONVS * (1 + NORM_PARTS) + PROJECTION_TENSORS + HEAD_TENSORS * arch->n_steps;
-    tensor_spec *at = *out = calloc(*n, sizeof **out);
-    if (!at) return cot_fail(err, COT_E_MEMORY, "model: no memory for the table of %zu tensors", *n);
-    resnet18_convs(convs, arch->width);
-    for (size_t i = 0; i < RESNET18_CONVS; i++) at = add_conv_tensors(at, &convs[i], i == 0);
-    at = add_linear_tensors(at, STUDENT_PROJECTION ".0", arch->dim, resnet18_features(arch->width));
+    at = add_linear_tensors(at, STUDENT_PROJECTION ".0", arch->dim, architecture_features(arch));
     at = add_tensor(at, STUDENT_PROJECTION ".1", "weight", 1, &arch->dim);
     at = add_tensor(at, STUDENT_PROJECTION ".1", "bias", 1, &arch->dim);
     for (size_t s = 0; s < arch->n_steps; s++) {
@@ -82,5 +88,31 @@ cot_status architecture_tensors(tensor_spec **out, size_t *n, const architecture
         snprintf(prefix, sizeof prefix, STUDENT_HEADS ".%zu", s);
         at = add_linear_tensors(at, prefix, arch->classes[s], arch->dim);
     }
+    return at;
+}
+
+static tensor_spec *add_resnet18(tensor_spec *at, const architecture *arch)
+{
+    conv_spec convs[RESNET18_CONVS];
+    resnet18_convs(convs, arch->width);
+    for (size_t i = 0; i < RESNET18_CONVS; i++) at = add_conv_tensors(at, &convs[i], i == 0);
+    return at;
+}
+
+static tensor_spec *add_clip(tensor_spec *at, const architecture *arch)
+{
+    for (size_t i = 0; clip_tensor(at, &arch->clip, CLIP_PREFIX, i); i++) at++;
+    return at;
+}
+
+cot_status architecture_tensors(tensor_spec **out, size_t *n, const architecture *arch, cot_error *err)
+{
+    const bool is_clip = arch->encoder == ENCODER_CLIP;
+    const size_t encoder = is_clip ? clip_tensor_count(&arch->clip) : RESNET18_CONVS * (1 + NORM_PARTS);
+    *n = encoder + PROJECTION_TENSORS + HEAD_TENSORS * arch->n_steps;
+    tensor_spec *at = *out = calloc(*n + 1, sizeof **out); /* one more: where the end of CLIP's list is asked for */
+    if (!at) return cot_fail(err, COT_E_MEMORY, "model: no memory for the table of %zu tensors", *n);
+    at = is_clip ? add_clip(at, arch) : add_resnet18(at, arch);
+    add_student(at, arch);
     return COT_OK;
 }

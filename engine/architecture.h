@@ -1,19 +1,24 @@
-/* What a resnet18-student consists of: the one list of convolutions and the one table {name, shape} from which
- * checking, loading, printing and importing follow. Names are those of the published state dicts: torchvision's
- * ResNet-18 under "cnn.", the paper's student under "student.". Plain data; any thread.
+/* What a package consists of, an image encoder and the student's heads: the one list of convolutions and the one table
+ * {name, shape} from which checking, loading, printing and importing follow. Names are those of the published state dicts:
+ * torchvision's ResNet-18 under "cnn." or the transformers library's CLIP under "clip.", the paper's student under
+ * "student.". Plain data; any thread.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef COT_ENGINE_ARCHITECTURE_H
 #define COT_ENGINE_ARCHITECTURE_H
 #include "config/base.h"
+#include "engine/shapes.h"
 
-#define ARCHITECTURE_KIND  "resnet18-student"
+#define CLIP_PREFIX        "clip."
 #define STUDENT_PREFIX     "student."
 #define STUDENT_PROJECTION "student.img_proj"
 #define STUDENT_HEADS      "student.step_heads"
 
+typedef enum encoder_kind { ENCODER_RESNET18, ENCODER_CLIP, ENCODERS } encoder_kind;
 typedef struct architecture {
-    size_t width; /* channels of the first stage; later ones double it */
-    size_t dim;   /* of the student's feature */
+    encoder_kind encoder;
+    size_t width;    /* ResNet-18: channels of the first stage; later ones double it */
+    clip_shape clip; /* CLIP */
+    size_t dim;      /* of the student's feature */
     size_t n_steps;
     size_t *classes; /* [n_steps] */
 } architecture;
@@ -28,10 +33,8 @@ typedef struct conv_spec {
 void resnet18_convs(conv_spec out[RESNET18_CONVS], size_t width); /* in state-dict order */
 size_t resnet18_features(size_t width);                           /* of the pooled output */
 
-typedef struct tensor_spec {
-    char name[64];
-    size_t rank, shape[4];
-} tensor_spec;
+const char *architecture_kind(encoder_kind encoder);    /* "resnet18-student", "clip-student" */
+size_t architecture_features(const architecture *arch); /* of the encoder, for one image */
 /* Every tensor of the architecture, in state-dict order. Caller frees *out. */
 cot_status architecture_tensors(tensor_spec **out, size_t *n, const architecture *arch, cot_error *err);
 #endif

@@ -21,8 +21,8 @@ typedef cot_status (*layer_run)(cot_model *model, const void *layer, size_t n, c
 static cot_status run_conv(cot_model *m, const void *layer, size_t n, cot_error *err)
 {
     const conv_layer *c = layer;
-    const resnet18_acts *a = &m->encoder.acts;
-    if (c == &m->encoder.stem) return conv_forward(a->mid, c, m->input, n, NULL, COT_ACT_RELU, err);
+    const resnet18_acts *a = &m->encoder.resnet18.acts;
+    if (c == &m->encoder.resnet18.stem) return conv_forward(a->mid, c, m->input, n, NULL, COT_ACT_RELU, err);
     return conv_forward(a->mid, c, a->in, n, NULL, COT_ACT_RELU, err);
 }
 
@@ -30,13 +30,14 @@ typedef struct linear_case {
     cot_buffer *y;
     const cot_buffer *x;
     const cot_weights *w;
+    size_t rows; /* of one image */
 } linear_case;
 
 static cot_status run_linear(cot_model *m, const void *layer, size_t n, cot_error *err)
 {
     (void)m;
     const linear_case *c = layer;
-    return cot_linear_forward(c->y, c->x, c->w, n, NULL, COT_ACT_NONE, err);
+    return cot_linear_forward(c->y, c->x, c->w, n * c->rows, NULL, COT_ACT_NONE, err);
 }
 
 static int by_value(const void *a, const void *b)
@@ -98,9 +99,10 @@ static cot_status bench_linear(const bench *b, const char *name, const linear_ca
     cot_status status;
     double ms;
     char shape[64];
-    snprintf(shape, sizeof shape, "%zux%zu -> %zu", b->n, in_features, out_features);
+    snprintf(shape, sizeof shape, "%zux%zu -> %zu", b->n * c->rows, in_features, out_features);
     COT_TRY(median_ms(&ms, b, run_linear, c, err));
-    COT_TRY(print_line(b, "gemm", name, shape, ms, 2.0 * (double)(b->n * in_features) * (double)out_features, err));
+    COT_TRY(print_line(b, "gemm", name, shape, ms, 2.0 * (double)(b->n * c->rows * in_features) * (double)out_features,
+                       err));
 done:
     return status;
 }
@@ -110,16 +112,39 @@ static cot_status bench_student(const bench *b, cot_error *err)
     cot_status status;
     const student *m = &b->model->student;
     const student_acts *a = &m->acts;
-    const linear_case img_proj = {a->projected, b->model->feature, m->img_proj.linear};
+    const linear_case img_proj = {a->projected, b->model->feature, m->img_proj.linear, 1};
     COT_TRY(bench_linear(b, "img_proj.0", &img_proj, m->dim, m->features, err));
     for (size_t s = 0; s < m->n_steps; s++) {
         char name[48];
-        const linear_case head = {a->logits[s], a->feat, m->head[s]}, write = {a->written, a->logits[s], m->write[s]};
+        const linear_case head = {a->logits[s], a->feat, m->head[s], 1};
+        const linear_case write = {a->written, a->logits[s], m->write[s], 1};
         snprintf(name, sizeof name, "step_heads.%zu", s);
         COT_TRY(bench_linear(b, name, &head, m->classes[s], m->dim, err));
         snprintf(name, sizeof name, "step_heads.%zu write-back", s);
         COT_TRY(bench_linear(b, name, &write, m->dim, m->classes[s], err));
     }
+done:
+    return status;
+}
+
+/* The products of one block stand for those of all but the last, which are alike. */
+static cot_status bench_clip(const bench *b, cot_error *err)
+{
+    cot_status status;
+    const clip *m = &b->model->encoder.clip;
+    const transformer_acts *a = &m->acts.block;
+    const transformer_block *t = &m->block[0];
+    const size_t width = m->shape.width, inner = m->shape.inner, pixels = m->shape.patch * m->shape.patch;
+    const linear_case patches = {a->qkv, a->inner, m->patch_embedding, m->tokens - 1};
+    const linear_case qkv = {a->qkv, a->h, t->qkv, m->tokens}, out = {a->x, a->h, t->out, m->tokens};
+    const linear_case fc1 = {a->inner, a->h, t->fc1, m->tokens}, fc2 = {a->x, a->inner, t->fc2, m->tokens};
+    const linear_case visual = {b->model->feature, m->acts.cls_h, m->projection, 1};
+    COT_TRY(bench_linear(b, "patch_embedding", &patches, width, m->channels * pixels, err));
+    if (t->qkv) COT_TRY(bench_linear(b, "layers.0.qkv", &qkv, 3 * width, width, err));
+    COT_TRY(bench_linear(b, "layers.0.out_proj", &out, width, width, err));
+    COT_TRY(bench_linear(b, "layers.0.fc1", &fc1, inner, width, err));
+    COT_TRY(bench_linear(b, "layers.0.fc2", &fc2, width, inner, err));
+    COT_TRY(bench_linear(b, "visual_projection", &visual, m->shape.features, width, err));
 done:
     return status;
 }
@@ -132,8 +157,9 @@ cot_status cot_model_bench_layers(cot_model *model, size_t n, double peak_gflops
     if (!n || n > model->max_batch)
         return cot_fail(err, COT_E_BUG, "bench: a batch of %zu, planned for 1 to %zu", n, model->max_batch);
     model->timing = true;
-    for (size_t i = 0; resnet18_conv(&model->encoder, i); i++)
-        COT_TRY(bench_conv(&b, resnet18_conv(&model->encoder, i), err));
+    if (model->encoder.kind == ENCODER_CLIP) COT_TRY(bench_clip(&b, err));
+    for (size_t i = 0; model->encoder.kind == ENCODER_RESNET18 && resnet18_conv(&model->encoder.resnet18, i); i++)
+        COT_TRY(bench_conv(&b, resnet18_conv(&model->encoder.resnet18, i), err));
     COT_TRY(bench_student(&b, err));
 done:
     model->timing = timing;

@@ -2,6 +2,7 @@
  * schema is refused here, before any weight is looked at.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine/card.h"
+#include "engine/naming.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -103,15 +104,89 @@ static cot_status read_classes(architecture *arch, const cJSON *list, const char
     return COT_OK;
 }
 
+static cot_status read_kind(encoder_kind *kind, const cJSON *part, const char *where, cot_error *err)
+{
+    char text[33];
+    const cot_status status = json_text(text, sizeof text, part, "kind", where, err);
+    if (status != COT_OK) return status;
+    for (*kind = 0; *kind < ENCODERS; (*kind)++)
+        if (!strcmp(text, architecture_kind(*kind))) return COT_OK;
+    return cot_fail(err, COT_E_MODEL, "%s: \"kind\" is \"%s\", this program reads \"%s\" and \"%s\"", where, text,
+                    architecture_kind(ENCODER_RESNET18), architecture_kind(ENCODER_CLIP));
+}
+
+static cot_status read_clip(clip_shape *clip, const cJSON *parent, const char *where, cot_error *err)
+{
+    const cJSON *part = NULL;
+    cot_status status;
+    COT_TRY(member(&part, parent, "encoder", where, err));
+    COT_TRY(json_size(&clip->resolution, part, "resolution", 1, CLIP_RESOLUTION_MAX, where, err));
+    COT_TRY(json_size(&clip->patch, part, "patch", 1, clip->resolution, where, err));
+    COT_TRY(json_size(&clip->width, part, "width", 1, ENCODER_WIDTH_MAX, where, err));
+    COT_TRY(json_size(&clip->layers, part, "layers", 1, ENCODER_LAYERS_MAX, where, err));
+    COT_TRY(json_size(&clip->heads, part, "heads", 1, clip->width, where, err));
+    COT_TRY(json_size(&clip->inner, part, "inner", 1, 8 * ENCODER_WIDTH_MAX, where, err));
+    COT_TRY(json_size(&clip->features, part, "features", 1, ENCODER_WIDTH_MAX, where, err));
+    if (clip->width % clip->heads)
+        status =
+            cot_fail(err, COT_E_MODEL, "%s: \"heads\" %zu must divide \"width\" %zu", where, clip->heads, clip->width);
+done:
+    return status;
+}
+
 static cot_status read_architecture(model_card *card, const char *where, const cot_steps *steps, cot_error *err)
 {
     const cJSON *part = NULL;
     cot_status status;
+    architecture *arch = &card->arch;
     COT_TRY(member(&part, card->json, "architecture", where, err));
-    COT_TRY(expect(part, "kind", ARCHITECTURE_KIND, where, err));
-    COT_TRY(json_size(&card->arch.width, part, "width", 1, CARD_WIDTH_MAX, where, err));
-    COT_TRY(json_size(&card->arch.dim, part, "dim", 1, CARD_DIM_MAX, where, err));
-    COT_TRY(read_classes(&card->arch, cJSON_GetObjectItemCaseSensitive(part, "step_classes"), where, steps, err));
+    COT_TRY(read_kind(&arch->encoder, part, where, err));
+    if (arch->encoder == ENCODER_CLIP)
+        COT_TRY(read_clip(&arch->clip, part, where, err));
+    else
+        COT_TRY(json_size(&arch->width, part, "width", 1, CARD_WIDTH_MAX, where, err));
+    COT_TRY(json_size(&arch->dim, part, "dim", 1, CARD_DIM_MAX, where, err));
+    COT_TRY(read_classes(arch, cJSON_GetObjectItemCaseSensitive(part, "step_classes"), where, steps, err));
+done:
+    return status;
+}
+
+/* "mean" or "std" of CLIP: one number per channel. */
+static cot_status read_channels(float to[CLIP_CHANNELS], const cJSON *part, const char *key, double low,
+                                const char *where, cot_error *err)
+{
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(part, key), *item;
+    size_t n = 0;
+    cJSON_ArrayForEach(item, list)
+    {
+        if (n == CLIP_CHANNELS || !cJSON_IsNumber(item) || !(item->valuedouble >= low && item->valuedouble <= 1e6))
+            break;
+        to[n++] = (float)item->valuedouble;
+    }
+    if (n == CLIP_CHANNELS && cJSON_GetArraySize(list) == CLIP_CHANNELS) return COT_OK;
+    return cot_fail(err, COT_E_MODEL, "%s: \"%s\" must list %d numbers from %g to 1e6, one per channel", where, key,
+                    CLIP_CHANNELS, low);
+}
+
+/* The grey channel's, or those of CLIP's three, which its weights take in. */
+static cot_status read_normalisation(model_card *card, const cJSON *part, const char *where, cot_error *err)
+{
+    cot_status status;
+    double mean = 0, std = 1;
+    if (card->arch.encoder == ENCODER_CLIP) {
+        COT_TRY(read_channels(card->clip.mean, part, "mean", -1e6, where, err));
+        COT_TRY(read_channels(card->clip.std, part, "std", 1e-6, where, err));
+        if (card->size != card->arch.clip.resolution) {
+            status = cot_fail(err, COT_E_MODEL, "%s: \"size\" is %zu, the encoder's \"resolution\" %zu", where,
+                              card->size, card->arch.clip.resolution);
+            goto done;
+        }
+    } else {
+        COT_TRY(json_number(&mean, part, "mean", -1e6, 1e6, where, err));
+        COT_TRY(json_number(&std, part, "std", 1e-6, 1e6, where, err));
+    }
+    card->mean = (float)mean;
+    card->std = (float)std;
 done:
     return status;
 }
@@ -122,22 +197,19 @@ static cot_status read_preprocessing(model_card *card, const char *where, cot_er
     cot_status status;
     char filter[17];
     size_t channels = 0;
-    double mean = 0, std = 1;
+    const size_t least = card->arch.encoder == ENCODER_CLIP ? 1 : CARD_SIZE_MIN;
     COT_TRY(member(&part, card->json, "preprocessing", where, err));
-    COT_TRY(json_size(&card->size, part, "size", CARD_SIZE_MIN, CARD_SIZE_MAX, where, err));
+    COT_TRY(json_size(&card->size, part, "size", least, CARD_SIZE_MAX, where, err));
     COT_TRY(json_text(filter, sizeof filter, part, "filter", where, err));
     COT_TRY(expect(part, "fit", "stretch", where, err));
     COT_TRY(json_size(&channels, part, "channels", 1, 1, where, err));
-    COT_TRY(json_number(&mean, part, "mean", -1e6, 1e6, where, err));
-    COT_TRY(json_number(&std, part, "std", 1e-6, 1e6, where, err));
+    COT_TRY(read_normalisation(card, part, where, err));
     if (strcmp(filter, "bicubic") && strcmp(filter, "bilinear")) {
         status =
             cot_fail(err, COT_E_MODEL, "%s: \"filter\" is \"%s\", must be \"bicubic\" or \"bilinear\"", where, filter);
         goto done;
     }
     card->filter = filter[2] == 'c' ? COT_FILTER_BICUBIC : COT_FILTER_BILINEAR;
-    card->mean = (float)mean;
-    card->std = (float)std;
 done:
     return status;
 }

@@ -16,7 +16,8 @@ typedef struct model_card {
     architecture arch; /* classes owned by the card */
     size_t size;       /* input is size x size, one grey channel */
     cot_filter filter;
-    float mean, std;
+    float mean, std;         /* of the grey channel; with CLIP 0 and 1, */
+    clip_normalisation clip; /* and these of the three channels it stands for */
     char schema_id[65];
     bool *supervised; /* [arch.n_steps]: labels for this step were in the training data */
     char weights_sha256[65];

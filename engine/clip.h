@@ -6,11 +6,7 @@
 #include "engine/naming.h"
 #include "engine/transformer.h"
 
-size_t clip_patches(const clip_shape *shape); /* of one image, without the class token */
-/* What CLIP subtracts from and divides each channel by; pixels 0 … 1. */
-typedef struct clip_normalisation {
-    float mean[CLIP_CHANNELS], std[CLIP_CHANNELS];
-} clip_normalisation;
+size_t clip_patches(const clip_shape *shape);   /* of one image, without the class token */
 extern const clip_normalisation clip_published; /* of every published CLIP */
 
 typedef struct clip_acts {

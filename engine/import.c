@@ -183,7 +183,7 @@ static bool add_identity(importing *im)
 static bool add_architecture(importing *im)
 {
     cJSON *part = cJSON_AddObjectToObject(im->card, "architecture"), *classes;
-    if (!part || !cJSON_AddStringToObject(part, "kind", ARCHITECTURE_KIND) ||
+    if (!part || !cJSON_AddStringToObject(part, "kind", architecture_kind(im->arch.encoder)) ||
         !cJSON_AddNumberToObject(part, "width", (double)im->arch.width) ||
         !cJSON_AddNumberToObject(part, "dim", (double)im->arch.dim) ||
         !(classes = cJSON_AddArrayToObject(part, "step_classes")))

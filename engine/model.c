@@ -36,7 +36,7 @@ static cot_status load_student(cot_model *m, cot_error *err)
 {
     const architecture *arch = &package_card(m->package)->arch;
     const weight_source source = package_source(m->package, STUDENT_PREFIX);
-    const student_shape shape = {resnet18_features(arch->width), arch->dim, arch->n_steps, arch->classes};
+    const student_shape shape = {architecture_features(arch), arch->dim, arch->n_steps, arch->classes};
     return student_init(&m->student, m->device, &source, &shape, err);
 }
 
@@ -47,7 +47,7 @@ static cot_status plan(cot_model *m, cot_error *err)
     COT_TRY(cot_arena_create(&m->arena, m->device, err));
     COT_TRY(cot_arena_reserve(m->arena, &m->input, m->max_batch * size * size, err));
     COT_TRY(cot_arena_reserve(m->arena, &m->feature, m->max_batch * m->encoder.features, err));
-    COT_TRY(resnet18_plan(&m->encoder, m->arena, m->max_batch, err));
+    COT_TRY(encoder_plan(&m->encoder, m->arena, m->max_batch, err));
     COT_TRY(student_plan(&m->student, m->arena, m->max_batch, err));
     COT_TRY(cot_arena_commit(m->arena, err));
 done:
@@ -72,7 +72,7 @@ cot_status cot_model_create(cot_model **out, cot_device *device, const cot_packa
     m->max_batch = max_batch;
     fill_reader(m);
     COT_TRY(allocate_host(m, err));
-    COT_TRY(resnet18_init(&m->encoder, device, package, err));
+    COT_TRY(encoder_init(&m->encoder, device, package, err));
     COT_TRY(load_student(m, err));
     COT_TRY(cot_resampler_create(&m->resampler, device, card->size, card->filter, card->mean, card->std, err));
     COT_TRY(plan(m, err));
@@ -88,7 +88,7 @@ void cot_model_destroy(cot_model *model)
     if (!model) return;
     cot_resampler_destroy(model->resampler);
     student_fini(&model->student);
-    resnet18_fini(&model->encoder);
+    encoder_fini(&model->encoder);
     cot_arena_destroy(model->arena);
     free(model->logits);
     free(model->step);
@@ -155,7 +155,7 @@ cot_status model_forward(cot_model *model, size_t n, cot_error *err)
     cot_status status;
     double start, encoded, end;
     COT_TRY(model_clock(&start, model, err));
-    COT_TRY(resnet18_forward(model->feature, &model->encoder, model->input, n, err));
+    COT_TRY(encoder_forward(model->feature, &model->encoder, model->input, n, err));
     COT_TRY(model_clock(&encoded, model, err));
     COT_TRY(student_forward(&model->student, model->feature, n, err));
     COT_TRY(gather_logits(model, n, err));

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef COT_ENGINE_MODEL_H
 #define COT_ENGINE_MODEL_H
+#include "engine/encoder.h"
 #include "engine/layers.h"
 
 struct cot_model {
@@ -10,7 +11,7 @@ struct cot_model {
     const cot_steps *steps;
     size_t max_batch, n_logits; /* n_logits: sum of all steps' options */
     cot_reader reader;          /* the package's, with the device filled in */
-    resnet18 encoder;
+    encoder encoder;
     student student;
     cot_resampler *resampler;
     cot_arena *arena;

@@ -285,6 +285,13 @@ done:
     return status;
 }
 
+size_t clip_tensor_count(const clip_shape *shape)
+{
+    size_t n = 0;
+    for (size_t k = 0; k < clip_table.n; k++) n += in_block(&clip_rows[k]) ? shape->layers : 1;
+    return n;
+}
+
 bool clip_tensor(tensor_spec *out, const clip_shape *shape, const char *prefix, size_t i)
 {
     const size_t dims[DIMS] = {[WIDTH] = shape->width,

@@ -4,18 +4,11 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef COT_ENGINE_NAMING_H
 #define COT_ENGINE_NAMING_H
-#include "engine/architecture.h"
 #include "engine/safetensors.h"
+#include "engine/shapes.h"
 
-enum { CLIP_CHANNELS = 3, CLIP_HEAD_WIDTH = 64, BERT_HEAD_WIDTH = 64 }; /* head widths of all published ones */
+enum { CLIP_HEAD_WIDTH = 64, BERT_HEAD_WIDTH = 64 }; /* head widths of all published ones */
 enum { ENCODER_DIM_MAX = 1 << 20, ENCODER_WIDTH_MAX = 8192, ENCODER_LAYERS_MAX = 128, CLIP_RESOLUTION_MAX = 2048 };
-
-typedef struct clip_shape {
-    size_t resolution, patch, width, layers, heads, inner, features;
-} clip_shape;
-typedef struct bert_shape {
-    size_t vocab, positions, types, width, layers, heads, inner;
-} bert_shape;
 
 /* ---- under our names ---- */
 /* Sizes of the encoder whose tensors lie under `prefix`, found in the tensors; heads 0: width / 64. Every tensor is
@@ -25,6 +18,7 @@ cot_status clip_shape_find(clip_shape *out, const safetensors *file, const char 
 cot_status bert_shape_find(bert_shape *out, const safetensors *file, const char *where, const char *prefix,
                            size_t heads, cot_error *err);
 /* The i-th tensor of the tower under prefix; false behind the last. For a package's table. */
+size_t clip_tensor_count(const clip_shape *shape);
 bool clip_tensor(tensor_spec *out, const clip_shape *shape, const char *prefix, size_t i);
 
 /* ---- under any names ---- */

@@ -261,6 +261,25 @@ done:
     return status;
 }
 
+static void print_encoder(const model_card *c, FILE *stream)
+{
+    const char *filter = c->filter == COT_FILTER_BICUBIC ? "bicubic" : "bilinear";
+    const clip_shape *s = &c->arch.clip;
+    fprintf(stream, "Architecture    %s, ", architecture_kind(c->arch.encoder));
+    if (c->arch.encoder == ENCODER_CLIP)
+        fprintf(stream, "ViT: %zu layers, width %zu, %zu heads, patches of %zu, image feature %zu, feature %zu\n",
+                s->layers, s->width, s->heads, s->patch, s->features, c->arch.dim);
+    else
+        fprintf(stream, "width %zu, feature %zu\n", c->arch.width, c->arch.dim);
+    fprintf(stream, "Preprocessing   %zux%zu, %s, stretched, ", c->size, c->size, filter);
+    if (c->arch.encoder == ENCODER_CLIP)
+        fprintf(stream, "grey as three channels, (grey - (%.6g, %.6g, %.6g)) / (%.6g, %.6g, %.6g)\n",
+                (double)c->clip.mean[0], (double)c->clip.mean[1], (double)c->clip.mean[2], (double)c->clip.std[0],
+                (double)c->clip.std[1], (double)c->clip.std[2]);
+    else
+        fprintf(stream, "(grey - %.6g) / %.6g\n", (double)c->mean, (double)c->std);
+}
+
 cot_status cot_package_print(const cot_package *package, FILE *stream, bool tensors, cot_error *err)
 {
     const model_card *c = package->card;
@@ -270,9 +289,7 @@ cot_status cot_package_print(const cot_package *package, FILE *stream, bool tens
     fprintf(stream, "Notice          %s\n", c->notice);
     fprintf(stream, "Training        %s\n", c->training);
     fprintf(stream, "Training data   %s\n", c->attribution);
-    fprintf(stream, "Architecture    %s, width %zu, feature %zu\n", ARCHITECTURE_KIND, c->arch.width, c->arch.dim);
-    fprintf(stream, "Preprocessing   %zux%zu, %s, stretched, (grey - %.6g) / %.6g\n", c->size, c->size,
-            c->filter == COT_FILTER_BICUBIC ? "bicubic" : "bilinear", (double)c->mean, (double)c->std);
+    print_encoder(c, stream);
     print_steps(package, stream);
     fprintf(stream, "Metrics\n");
     print_metrics(package, stream);
