@@ -99,6 +99,7 @@ typedef struct cot_dicom_facts { /* what gates and reports need; strings UTF-8, 
     bool is_signed;
     double spacing_row, spacing_col; /* mm, 0 when absent (Imager Pixel Spacing, else Pixel Spacing) */
     char rendering[161]; /* how stored values became grey (window, VOI LUT, range); by cot_dicom_image_create only */
+    bool range_from_pixels; /* the file has no usable VOI: black and white are values found in the image; likewise */
 } cot_dicom_facts;
 typedef struct cot_dicom_image cot_dicom_image;
 /* Decodes frame 0 of a guarded file: modality LUT/rescale, VOI LUT or window, presentation shape, MONOCHROME1 inverted,
@@ -110,9 +111,15 @@ const cot_dicom_facts *cot_dicom_image_facts(const cot_dicom_image *image);     
 /* Only the facts, no decoding. */
 cot_status cot_dicom_facts_read(cot_dicom_facts *out, const char *path, cot_error *err);
 /* Gates on the facts alone (before decoding) and on the pixels. COT_OK: go on. COT_E_REFUSED: `id` is the machine-readable
- * reason ("body-part", "not-frontal", "rotated", "modality", "too-small", "multi-frame", "empty", "constant"). */
+ * reason ("body-part", "not-frontal", "rotated", "modality", "too-small", "multi-frame", "empty", "constant").
+ * Facts NULL or without a SOP class are a picture file's: no tag is quoted then. */
 cot_status cot_gate_facts(const cot_dicom_facts *facts, char id[33], cot_error *err);
-cot_status cot_gate_pixels(const float *grey, size_t rows, size_t cols, char id[33], cot_error *err);
+cot_status cot_gate_pixels(const cot_dicom_facts *facts, const float *grey, size_t rows, size_t cols, char id[33],
+                           cot_error *err);
+/* Grey stored as colour: how many of 255 levels a pixel may be from grey, and how many pixels may be further (colour.c).
+ * COT_E_REFUSED: the image is in colour. */
+unsigned cot_colour_tolerance(bool lossy);
+cot_status cot_gate_colour(size_t coloured, size_t pixels, bool lossy, cot_error *err);
 
 /* ---- report ------------------------------------------------------------------------------------------ */
 typedef struct cot_report_options {

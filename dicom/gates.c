@@ -3,8 +3,8 @@
  * header does not say is not held against the image; what it says against it is. Threads: pure functions.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "dicom/dicom.h"
+#include "dicom/gate_words.h"
 
-#include <math.h>
 #include <string.h>
 
 #define LEAST_SIDE 128 /* pixels; below it the lung markings are gone */
@@ -15,181 +15,80 @@ static cot_status refuse(char id[33], const char *why, cot_error *err, const cha
     return cot_fail(err, COT_E_REFUSED, "%s", text);
 }
 
-/* ---- words ---- */
-static bool listed(const char *const *list, const char *text)
-{
-    for (; *list; list++)
-        if (!strcmp(*list, text)) return true;
-    return false;
-}
-
-static void upper(char *to, size_t size, const char *text)
-{
-    size_t i = 0;
-    for (; text[i] && i + 1 < size; i++) {
-        const unsigned char c = (unsigned char)text[i];
-        const bool latin1 = i && (unsigned char)text[i - 1] == 0xc3 && c >= 0xa0 && c <= 0xbe && c != 0xb7; /* à…þ */
-        to[i] = (char)((c >= 'a' && c <= 'z') || latin1 ? c - 32 : c);
-    }
-    to[i] = 0;
-}
-
-/* Next word of letters (all bytes of UTF-8 letters count), upper case; false at the end. */
-static bool next_word(char word[66], const char **at)
-{
-    size_t n = 0;
-    const unsigned char *p = (const unsigned char *)*at;
-    while (*p && !(*p >= 0x80 || (*p >= 'A' && *p <= 'Z'))) p++;
-    while (*p >= 0x80 || (*p >= 'A' && *p <= 'Z')) {
-        if (n < 65) word[n++] = (char)*p;
-        p++;
-    }
-    word[n] = 0;
-    *at = (const char *)p;
-    return n > 0;
-}
-
-static bool has_word(const char *text, const char *const *list)
-{
-    char capital[130], word[66];
-    upper(capital, sizeof capital, text);
-    const char *at = capital;
-    while (next_word(word, &at))
-        if (listed(list, word)) return true;
-    return false;
-}
-
-static bool has_start(const char *text, const char *const *list)
-{
-    char capital[130], word[66];
-    upper(capital, sizeof capital, text);
-    const char *at = capital;
-    while (next_word(word, &at))
-        for (const char *const *l = list; *l; l++)
-            if (!strncmp(word, *l, strlen(*l))) return true;
-    return false;
-}
-
-static bool has_part(const char *text, const char *const *list)
-{
-    char capital[130];
-    upper(capital, sizeof capital, text);
-    for (; *list; list++)
-        if (strstr(capital, *list)) return true;
-    return false;
-}
-
 /* ---- region ---- */
-typedef enum region { REGION_SILENT, REGION_UNKNOWN, REGION_CHEST, REGION_OTHER } region;
-
-/* English first, then the languages of departments that leave the code empty and type. */
-static const char *const chest_parts[] = {"CHEST", "THORAX", "TORAX", "TÓRAX", "TORACE", "KLATKA", "胸", "肺", NULL};
-static const char *const chest_starts[] = {"LUNG", "PULM", "POUMON", "POITRINE", NULL};
-static const char *const chest_words[] = {"CXR", "THX", "HEART", "MEDIASTINUM", NULL};
-static const char *const chest_adjectives[] = {"THORACIC", "THORAKAL", "THORACIQUE",
-                                               NULL}; /* a spine may be thoracic too */
-static const char *const silent_words[] = {"OTHER",   "UNKNOWN", "UNDEFINED", "UNSPECIFIED",
-                                           "DEFAULT", "NONE",    "NA",        NULL};
-static const char *const other_words[] = {
-    "ABDOMEN",   "ABD",     "KUB",       "PELVIS",    "HIP",       "HIPS",     "KNEE",     "KNEES",      "LEG",
-    "FEMUR",     "THIGH",   "TIBIA",     "FIBULA",    "CALF",      "ANKLE",    "FOOT",     "FEET",       "HEEL",
-    "CALCANEUS", "TOE",     "TOES",      "HAND",      "HANDS",     "WRIST",    "FINGER",   "THUMB",      "FOREARM",
-    "RADIUS",    "ULNA",    "ELBOW",     "HUMERUS",   "ARM",       "SHOULDER", "CLAVICLE", "SCAPULA",    "ACJOINT",
-    "SKULL",     "HEAD",    "FACE",      "ORBIT",     "NOSE",      "NASAL",    "SINUS",    "SINUSES",    "JAW",
-    "MANDIBLE",  "TEETH",   "DENTAL",    "NECK",      "SPINE",     "CSPINE",   "TSPINE",   "LSPINE",     "SSPINE",
-    "CTSPINE",   "TLSPINE", "LSSPINE",   "SACRUM",    "COCCYX",    "SIJOINT",  "RIB",      "RIBS",       "STERNUM",
-    "SCJOINT",   "BREAST",  "EXTREMITY", "WHOLEBODY", "BABYGRAM",  "HUFTE",    "HÜFTE",    "BECKEN",     "KNIE",
-    "SCHULTER",  "HWS",     "BWS",       "LWS",       "SCHÄDEL",   "FUSS",     "FUẞ",      "ELLENBOGEN", "HANCHE",
-    "BASSIN",    "GENOU",   "PIED",      "EPAULE",    "ÉPAULE",    "RACHIS",   "CADERA",   "RODILLA",    "MANO",
-    "HOMBRO",    "CRANEO",  "CRÁNEO",    "BACINO",    "GINOCCHIO", NULL};
-static const char *const belly_parts[] = {"ABD", "PELV", "BABYGRAM", NULL};
-
-static region region_of(const char *text)
-{
-    if (has_part(text, chest_parts) || has_start(text, chest_starts) || has_word(text, chest_words))
-        return REGION_CHEST;
-    if (has_word(text, other_words)) return REGION_OTHER;
-    if (has_word(text, chest_adjectives)) return REGION_CHEST;
-    return !text[0] || has_word(text, silent_words) ? REGION_SILENT : REGION_UNKNOWN;
-}
-
-static region region_of_code(const cot_dicom_facts *f)
+static word_region region_of_code(const cot_dicom_facts *f)
 {
     static const char *const chest[] = {"51185008", "816094009", "43799004", "39607008", "86598002",
                                         "72410000", "80891009",  "T-D3000",  "T-28000",  "T-280A0",
                                         "T-D3300",  "T-32000",   NULL};
     if (!f->anatomic_code_value[0] && !f->anatomic_code_meaning[0]) return REGION_SILENT;
-    if (listed(chest, f->anatomic_code_value)) return REGION_CHEST;
-    const region said = region_of(f->anatomic_code_meaning);
+    if (words_list_has(chest, f->anatomic_code_value)) return REGION_CHEST;
+    const word_region said = words_region(f->anatomic_code_meaning);
     return said == REGION_SILENT ? REGION_UNKNOWN : said;
 }
 
-static cot_status refuse_region(char id[33], cot_error *err, const char *label, const char *value)
+static cot_status refuse_region(char id[33], cot_error *err, const char *label, const char *value, const char *remedy)
 {
     char text[256];
-    snprintf(text, sizeof text, "%s %s is not a chest", label, value);
+    snprintf(text, sizeof text, "%s %s is not %sa chest%s", label, value, *remedy ? "known as " : "", remedy);
     return refuse(id, "body-part", err, text);
 }
 
-/* Free text speaks only where the coded elements do not decide; there a chest word outweighs other regions. */
+static cot_status refuse_unknown(const cot_dicom_facts *f, char id[33], cot_error *err)
+{
+    if (words_region(f->body_part) == REGION_UNKNOWN)
+        return refuse_region(id, err, "Body Part Examined (0018,0015)", f->body_part,
+                             ": set it to CHEST or leave it empty");
+    return refuse_region(id, err, "Anatomic Region Sequence (0008,2218)",
+                         f->anatomic_code_meaning[0] ? f->anatomic_code_meaning : f->anatomic_code_value,
+                         ": send 816094009 SCT or leave it out");
+}
+
+/* Free text speaks only where the coded elements do not decide. Series and protocol speak of this image, the study of all
+ * its images; in each a chest word outweighs the rest, and anywhere it outweighs a doubtful word. */
 static cot_status gate_descriptions(const cot_dicom_facts *f, bool coded_unknown, char id[33], cot_error *err)
 {
     const struct {
         const char *text, *label;
-    } from[] = {{f->series_description, "Series Description (0008,103e)"},
-                {f->protocol, "Protocol Name (0018,1030)"},
-                {f->study_description, "Study Description (0008,1030)"}};
-    for (size_t i = 0; i < sizeof from / sizeof *from; i++) {
-        const region said = region_of(from[i].text);
-        if (said == REGION_CHEST) return COT_OK;
-        if (said == REGION_OTHER) return refuse_region(id, err, from[i].label, from[i].text);
-    }
-    if (!coded_unknown) return COT_OK;
-    if (f->body_part[0]) return refuse_region(id, err, "Body Part Examined (0018,0015)", f->body_part);
-    return refuse_region(id, err, "Anatomic Region Sequence (0008,2218)",
-                         f->anatomic_code_meaning[0] ? f->anatomic_code_meaning : f->anatomic_code_value);
+        word_region said;
+    } from[] = {{f->series_description, "Series Description (0008,103e)", words_region(f->series_description)},
+                {f->protocol, "Protocol Name (0018,1030)", words_region(f->protocol)},
+                {f->study_description, "Study Description (0008,1030)", words_region(f->study_description)}};
+    const size_t n = sizeof from / sizeof *from, own = n - 1;
+    for (size_t i = 0; i < own; i++)
+        if (from[i].said == REGION_CHEST) return COT_OK;
+    for (size_t i = 0; i < own; i++)
+        if (from[i].said == REGION_OTHER) return refuse_region(id, err, from[i].label, from[i].text, "");
+    if (from[own].said == REGION_CHEST) return COT_OK;
+    for (size_t i = 0; i < n; i++)
+        if (from[i].said == REGION_OTHER || from[i].said == REGION_DOUBTFUL)
+            return refuse_region(id, err, from[i].label, from[i].text, "");
+    return coded_unknown ? refuse_unknown(f, id, err) : COT_OK;
+}
+
+static bool names_another(word_region said, const char *text)
+{
+    return said == REGION_OTHER || said == REGION_DOUBTFUL || (said == REGION_CHEST && words_name_belly(text));
 }
 
 static cot_status gate_region(const cot_dicom_facts *f, char id[33], cot_error *err)
 {
     char text[256];
-    const region part = region_of(f->body_part), code = region_of_code(f);
-    if (part == REGION_OTHER || (part == REGION_CHEST && has_part(f->body_part, belly_parts))) {
+    const word_region part = words_region(f->body_part), code = region_of_code(f);
+    if (names_another(part, f->body_part)) {
         snprintf(text, sizeof text, "body part %s is not a chest%s (Body Part Examined, 0018,0015)", f->body_part,
                  part == REGION_CHEST ? " alone" : "");
         return refuse(id, "body-part", err, text);
     }
     if (part == REGION_CHEST) return COT_OK;
-    if (code == REGION_OTHER || (code == REGION_CHEST && has_part(f->anatomic_code_meaning, belly_parts)))
-        return refuse_region(id, err, "Anatomic Region Sequence (0008,2218)", f->anatomic_code_meaning);
+    if (names_another(code, f->anatomic_code_meaning))
+        return refuse_region(id, err, "Anatomic Region Sequence (0008,2218)", f->anatomic_code_meaning, "");
     if (code == REGION_CHEST) return COT_OK;
     return gate_descriptions(f, part == REGION_UNKNOWN || code == REGION_UNKNOWN, id, err);
 }
 
 /* ---- projection ---- */
-typedef enum view { VIEW_SILENT, VIEW_FRONTAL, VIEW_OTHER } view;
-
-static const char *const frontal_words[] = {"AP", "PA", "FRONTAL", "POSTEROANTERIOR", "ANTEROPOSTERIOR", NULL};
-static const char *const oblique_words[] = {
-    "LL",       "RL",    "LAT",    "LATERAL", "LLAT", "RLAT",     "LLD",      "RLD",    "LLO",
-    "RLO",      "LAO",   "RAO",    "LPO",     "RPO",  "OBL",      "OBLIQUE",  "DECUB",  "DECUBITUS",
-    "LORDOTIC", "AXIAL", "PROFIL", "PROFILE", "SEIT", "SEITLICH", "LATERALE", "PERFIL", NULL};
-
-/* "PA AND LATERAL" in a description names a whole study: not evidence against this image. */
-static view view_of_description(const char *text)
-{
-    if (has_word(text, frontal_words)) return VIEW_FRONTAL;
-    return has_word(text, oblique_words) ? VIEW_OTHER : VIEW_SILENT;
-}
-
-/* In View Position and View Code a second word qualifies the first: "AP OBLIQUE", "PA LORDOTIC" are not plain. */
-static view view_of_field(const char *text)
-{
-    if (has_word(text, oblique_words)) return VIEW_OTHER;
-    return has_word(text, frontal_words) ? VIEW_FRONTAL : VIEW_SILENT;
-}
-
-static view view_of_code(const cot_dicom_facts *f)
+static word_view view_of_code(const cot_dicom_facts *f)
 {
     /* PS3.16 CID 4010 DX View */
     static const char *const frontal[] = {"399348003", "272479007", "399066004", "399033003", "R-10206",
@@ -200,9 +99,9 @@ static view view_of_code(const cot_dicom_facts *f)
         "399160007", "399061009", "30730003",  "R-10232",   "R-10236",   "R-102CD",   "R-10224",   "R-10228",
         "R-10226",   "R-10230",   "R-102C1",   "R-10234",   "R-10238",   "R-10220",   "R-40985",   "R-10212",
         "R-10210",   "R-10208",   "R-10216",   "R-10204",   "R-10241",   "G-A145",    NULL};
-    if (listed(frontal, f->view_code_value)) return VIEW_FRONTAL;
-    if (listed(other, f->view_code_value)) return VIEW_OTHER;
-    return view_of_field(f->view_code_meaning);
+    if (words_list_has(frontal, f->view_code_value)) return VIEW_FRONTAL;
+    if (words_list_has(other, f->view_code_value)) return VIEW_OTHER;
+    return words_view_of_field(f->view_code_meaning);
 }
 
 static cot_status refuse_view(char id[33], cot_error *err, const char *label, const char *value)
@@ -218,9 +117,9 @@ static bool is_one_side(const char *laterality)
 }
 
 /* The header's own statement, when it makes one. */
-static view view_stated(const cot_dicom_facts *f, char id[33], cot_error *err)
+static word_view view_stated(const cot_dicom_facts *f, char id[33], cot_error *err)
 {
-    const view position = view_of_field(f->view_position), code = view_of_code(f);
+    const word_view position = words_view_of_field(f->view_position), code = view_of_code(f);
     if (position == VIEW_OTHER)
         (void)refuse_view(id, err, "View Position (0018,5101)", f->view_position);
     else if (code == VIEW_OTHER)
@@ -248,20 +147,35 @@ static cot_status gate_orientation(const cot_dicom_facts *f, char id[33], cot_er
     return COT_OK;
 }
 
+/* Series and protocol speak of this image; a study of several views, or of views in unknown words, says nothing. Refused
+ * texts are reported; VIEW_FRONTAL is the first that says so. */
+static word_view view_described(const cot_dicom_facts *f, char id[33], cot_error *err)
+{
+    const struct {
+        const char *text, *label;
+        bool of_study;
+    } from[] = {{f->series_description, "Series Description (0008,103e)", false},
+                {f->protocol, "Protocol Name (0018,1030)", false},
+                {f->study_description, "Study Description (0008,1030)", true}};
+    for (size_t i = 0; i < sizeof from / sizeof *from; i++) {
+        const word_view said = words_view_of_description(from[i].text, from[i].of_study);
+        if (said == VIEW_OTHER) (void)refuse_view(id, err, from[i].label, from[i].text);
+        if (said != VIEW_SILENT) return said;
+    }
+    return VIEW_SILENT;
+}
+
 static cot_status gate_view(const cot_dicom_facts *f, char id[33], cot_error *err)
 {
-    const char *const descriptions[] = {f->series_description, f->protocol, f->study_description};
-    const char *const labels[] = {"Series Description (0008,103e)", "Protocol Name (0018,1030)",
-                                  "Study Description (0008,1030)"};
-    const view stated = view_stated(f, id, err);
+    const word_view stated = view_stated(f, id, err);
     if (stated == VIEW_OTHER) return COT_E_REFUSED;
     const cot_status oriented = gate_orientation(f, id, err);
     if (oriented != COT_OK || stated == VIEW_FRONTAL) return oriented;
-    for (size_t i = 0; i < 3; i++) {
-        const view said = view_of_description(descriptions[i]);
-        if (said == VIEW_FRONTAL) return COT_OK;
-        if (said == VIEW_OTHER) return refuse_view(id, err, labels[i], descriptions[i]);
-    }
+    const word_view part = words_view_of_field(f->body_part);
+    if (part == VIEW_OTHER) return refuse_view(id, err, "Body Part Examined (0018,0015)", f->body_part);
+    const word_view described = view_described(f, id, err);
+    if (described == VIEW_OTHER) return COT_E_REFUSED;
+    if (described == VIEW_FRONTAL || part == VIEW_FRONTAL) return COT_OK;
     /* a chest has no side: L or R without AP or PA means a lateral, or one half */
     if (is_one_side(f->image_laterality))
         return refuse_view(id, err, "Image Laterality (0020,0062)", f->image_laterality);
@@ -277,7 +191,7 @@ static cot_status gate_modality(const cot_dicom_facts *f, char id[33], cot_error
                                               "1.2.840.10008.5.1.4.1.1.1.1.1", NULL};
     static const char captures[] = "1.2.840.10008.5.1.4.1.1.7"; /* and its multi-frame relatives, .7.1 to .7.4 */
     char text[256];
-    const bool radiograph = listed(radiographs, f->sop_class);
+    const bool radiograph = words_list_has(radiographs, f->sop_class);
     const bool capture = !strncmp(f->sop_class, captures, sizeof captures - 1) &&
                          (!f->sop_class[sizeof captures - 1] || f->sop_class[sizeof captures - 1] == '.');
     if (!radiograph && !capture) {
@@ -285,19 +199,18 @@ static cot_status gate_modality(const cot_dicom_facts *f, char id[33], cot_error
                  f->sop_class[0] ? f->sop_class : "(empty)");
         return refuse(id, "modality", err, text);
     }
-    if (listed(modalities, f->modality) || (radiograph && !f->modality[0])) return COT_OK;
+    if (words_list_has(modalities, f->modality) || (radiograph && !f->modality[0])) return COT_OK;
     snprintf(text, sizeof text, "Modality (0008,0060) %s is not CR/DX-like: only radiographs are read",
              f->modality[0] ? f->modality : "(empty)");
     return refuse(id, "modality", err, text);
 }
 
-static cot_status gate_size(size_t rows, size_t cols, char id[33], cot_error *err)
+static cot_status gate_size(size_t rows, size_t cols, bool tags, char id[33], cot_error *err)
 {
     char text[256];
     if (rows >= LEAST_SIDE && cols >= LEAST_SIDE) return COT_OK;
-    snprintf(text, sizeof text,
-             "the image has %zu x %zu pixels, a side needs at least %d (Rows, Columns 0028,0010/0011)", rows, cols,
-             LEAST_SIDE);
+    snprintf(text, sizeof text, "the image has %zu x %zu pixels, a side needs at least %d%s", rows, cols, LEAST_SIDE,
+             tags ? " (Rows, Columns 0028,0010/0011)" : "");
     return refuse(id, "too-small", err, text);
 }
 
@@ -314,7 +227,7 @@ cot_status cot_gate_facts(const cot_dicom_facts *f, char id[33], cot_error *err)
         return refuse(id, "multi-frame", err, text);
     }
     COT_TRY(gate_view(f, id, err));
-    COT_TRY(gate_size(f->rows, f->cols, id, err));
+    COT_TRY(gate_size(f->rows, f->cols, true, id, err));
 done:
     return status;
 }
@@ -336,28 +249,29 @@ static size_t level_below_which(const size_t *histogram, size_t part)
     return i;
 }
 
-/* Real chest images spread over most of the range; thresholds leave room for wide collimation borders. */
-cot_status cot_gate_pixels(const float *grey, size_t rows, size_t cols, char id[33], cot_error *err)
+static cot_status grey_histogram(size_t histogram[LEVELS], const float *grey, size_t n, cot_error *err)
 {
-    cot_status status;
-    char text[256];
-    size_t histogram[LEVELS] = {0}, n = 0;
-    id[0] = 0;
-    COT_TRY(gate_size(rows, cols, id, err));
-    n = rows * cols;
     for (size_t i = 0; i < n; i++) {
         if (!(grey[i] >= 0 && grey[i] <= 1)) return cot_fail(err, COT_E_BUG, "grey pixel %zu lies outside 0 to 1", i);
         histogram[(size_t)(grey[i] * (LEVELS - 1) + 0.5f)]++;
     }
+    return COT_OK;
+}
+
+/* Real chest images spread over most of the range; thresholds leave room for wide collimation borders. */
+static cot_status gate_histogram(const size_t *histogram, size_t n, bool tags, char id[33], cot_error *err)
+{
+    char text[256];
     const size_t used = levels_used(histogram, 0);
     const size_t spread = level_below_which(histogram, n - n / 100) - level_below_which(histogram, n / 100);
     const double ends = 100.0 * (double)(histogram[0] + histogram[LEVELS - 1]) / (double)n;
-    if (used == 1) return refuse(id, "empty", err, "the image is empty: every pixel (7fe0,0010) has the same grey");
+    if (used == 1) {
+        snprintf(text, sizeof text, "the image is empty: every pixel%s has the same grey", tags ? " (7fe0,0010)" : "");
+        return refuse(id, "empty", err, text);
+    }
     if (ends > 95) {
-        snprintf(
-            text, sizeof text,
-            "%.0f %% of the image is pure black or white: overexposed, empty, or its window (0028,1050/1051) is wrong",
-            ends);
+        snprintf(text, sizeof text, "%.0f %% of the image is pure black or white: %s", ends,
+                 tags ? "overexposed, empty, or its window (0028,1050/1051) is wrong" : "overexposed or empty");
         return refuse(id, "empty", err, text);
     }
     if (used < 16 || spread < 8) {
@@ -365,6 +279,19 @@ cot_status cot_gate_pixels(const float *grey, size_t rows, size_t cols, char id[
                  "the image is almost constant: %zu grey levels, 98 %% of the pixels within %zu of 255", used, spread);
         return refuse(id, "constant", err, text);
     }
+    return COT_OK;
+}
+
+cot_status cot_gate_pixels(const cot_dicom_facts *facts, const float *grey, size_t rows, size_t cols, char id[33],
+                           cot_error *err)
+{
+    cot_status status;
+    size_t histogram[LEVELS] = {0};
+    const bool tags = facts && facts->sop_class[0];
+    id[0] = 0;
+    COT_TRY(gate_size(rows, cols, tags, id, err));
+    COT_TRY(grey_histogram(histogram, grey, rows * cols, err));
+    COT_TRY(gate_histogram(histogram, rows * cols, tags, id, err));
 done:
     return status;
 }

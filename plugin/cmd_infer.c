@@ -182,7 +182,7 @@ static void mark_forced(const cot_decoded *d, cot_chain *chain)
     char id[33] = "", whole[sizeof chain->summary + 1200];
     cot_error why = COT_ERROR_INIT;
     const bool passes = (!d->dicom || cot_gate_facts(&d->facts, id, &why) == COT_OK) &&
-                        cot_gate_pixels(d->grey, d->rows, d->cols, id, &why) == COT_OK;
+                        cot_gate_pixels(&d->facts, d->grey, d->rows, d->cols, id, &why) == COT_OK;
     if (passes) return;
     snprintf(whole, sizeof whole, "Read by force, although %s: the answers mean nothing. %s", why.text, chain->summary);
     utf8_clean(chain->summary, sizeof chain->summary, whole);

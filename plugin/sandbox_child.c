@@ -62,7 +62,7 @@ static cot_status keep_pixels(int slip, cot_decoded *d, const float *grey, bool 
 {
     cot_status status;
     size_t bytes;
-    if (!skip_gates) COT_TRY(cot_gate_pixels(grey, d->rows, d->cols, d->refusal_id, err));
+    if (!skip_gates) COT_TRY(cot_gate_pixels(&d->facts, grey, d->rows, d->cols, d->refusal_id, err));
     if (!cot_mul(&bytes, d->rows, d->cols) || !cot_mul(&bytes, bytes, sizeof *grey) ||
         !write_at(slip, grey, bytes, SANDBOX_PIXELS_AT))
         return cot_fail(err, COT_E_LIMIT, "decode: %zu x %zu pixels are more than the decoder may hold", d->rows,

@@ -2,36 +2,7 @@
 /* Gates: a table of what headers say -> which reason, then pictures that are none. SPDX-License-Identifier: Apache-2.0 */
 #include "dicom/dicom.h"
 #include "tests/check.h"
-
-#define CR_CLASS "1.2.840.10008.5.1.4.1.1.1"
-#define DX_CLASS "1.2.840.10008.5.1.4.1.1.1.1"
-#define SC_CLASS "1.2.840.10008.5.1.4.1.1.7"
-
-typedef struct gate_case {
-    const char *what;
-    cot_dicom_facts facts;
-    const char *id, *part; /* NULL: accepted; part must be in the reason */
-} gate_case;
-
-/* What every case has unless it says otherwise. */
-#pragma GCC diagnostic ignored "-Woverride-init"
-#define CR .sop_class = CR_CLASS, .modality = "CR", .rows = 2000, .cols = 1800, .frames = 1
-#define DX .sop_class = DX_CLASS, .modality = "DX", .rows = 2000, .cols = 1800, .frames = 1
-
-static void check_cases(const gate_case *cases, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        const gate_case *c = &cases[i];
-        cot_error err = COT_ERROR_INIT;
-        char id[33] = "?";
-        const cot_status status = cot_gate_facts(&c->facts, id, &err);
-        const bool good =
-            c->id ? status == COT_E_REFUSED && !strcmp(id, c->id) && strstr(err.text, c->part) : status == COT_OK;
-        CHECK(good);
-        if (!good) fprintf(stderr, "  %s: %s, id \"%s\", %s\n", c->what, cot_status_name(status), id, err.text);
-    }
-}
-#define CHECK_CASES(cases) check_cases(cases, sizeof(cases) / sizeof *(cases))
+#include "tests/gate_cases.h"
 
 TEST(modality_and_class_must_be_those_of_a_radiograph)
 {
@@ -173,6 +144,7 @@ TEST(size_and_frames_must_be_those_of_one_radiograph)
 
 /* ---- pixels ---- */
 #define SIDE 256
+static const cot_dicom_facts dicom = {CR};
 static float picture[SIDE * SIDE];
 
 static void fill(float low, float high) /* a diagonal ramp */
@@ -186,9 +158,9 @@ TEST(picture_with_a_full_range_passes)
     cot_error err;
     char id[33];
     fill(0, 1);
-    CHECK_OK(cot_gate_pixels(picture, SIDE, SIDE, id, &err));
+    CHECK_OK(cot_gate_pixels(&dicom, picture, SIDE, SIDE, id, &err));
     fill(0.4f, 0.6f); /* flat, but a picture */
-    CHECK_OK(cot_gate_pixels(picture, SIDE, SIDE, id, &err));
+    CHECK_OK(cot_gate_pixels(&dicom, picture, SIDE, SIDE, id, &err));
 }
 
 TEST(picture_between_wide_black_borders_passes)
@@ -198,7 +170,7 @@ TEST(picture_between_wide_black_borders_passes)
     fill(0.1f, 0.9f);
     for (size_t i = 0; i < SIDE * SIDE; i++)
         if (i % SIDE < 90 || i % SIDE > 166) picture[i] = 0; /* 70 % collimated away */
-    CHECK_OK(cot_gate_pixels(picture, SIDE, SIDE, id, &err));
+    CHECK_OK(cot_gate_pixels(&dicom, picture, SIDE, SIDE, id, &err));
 }
 
 TEST(one_grey_is_empty)
@@ -206,7 +178,7 @@ TEST(one_grey_is_empty)
     cot_error err;
     char id[33];
     fill(0.3f, 0.3f);
-    CHECK_FAILS(cot_gate_pixels(picture, SIDE, SIDE, id, &err), COT_E_REFUSED, "every pixel");
+    CHECK_FAILS(cot_gate_pixels(&dicom, picture, SIDE, SIDE, id, &err), COT_E_REFUSED, "every pixel");
     CHECK_TEXT(id, "empty");
 }
 
@@ -217,7 +189,7 @@ TEST(saturated_picture_is_empty_and_the_window_suspected)
     fill(0, 1);
     for (size_t i = 0; i < SIDE * SIDE; i++)
         if (i % 64) picture[i] = picture[i] > 0.5f; /* 98 % pure black or white */
-    CHECK_FAILS(cot_gate_pixels(picture, SIDE, SIDE, id, &err), COT_E_REFUSED, "window (0028,1050/1051)");
+    CHECK_FAILS(cot_gate_pixels(&dicom, picture, SIDE, SIDE, id, &err), COT_E_REFUSED, "window (0028,1050/1051)");
     CHECK_TEXT(id, "empty");
 }
 
@@ -226,11 +198,11 @@ TEST(almost_constant_picture_is_refused)
     cot_error err;
     char id[33];
     fill(0.50f, 0.52f);
-    CHECK_FAILS(cot_gate_pixels(picture, SIDE, SIDE, id, &err), COT_E_REFUSED, "almost constant");
+    CHECK_FAILS(cot_gate_pixels(&dicom, picture, SIDE, SIDE, id, &err), COT_E_REFUSED, "almost constant");
     CHECK_TEXT(id, "constant");
     fill(0.50f, 0.51f);
     for (size_t i = 0; i < 256; i++) picture[i * 256] = (float)i / 255; /* a thin burned-in scale does not help */
-    CHECK_FAILS(cot_gate_pixels(picture, SIDE, SIDE, id, &err), COT_E_REFUSED, "almost constant");
+    CHECK_FAILS(cot_gate_pixels(&dicom, picture, SIDE, SIDE, id, &err), COT_E_REFUSED, "almost constant");
 }
 
 TEST(small_picture_and_impossible_grey_are_refused)
@@ -238,11 +210,69 @@ TEST(small_picture_and_impossible_grey_are_refused)
     cot_error err;
     char id[33];
     fill(0, 1);
-    CHECK_FAILS(cot_gate_pixels(picture, 100, SIDE, id, &err), COT_E_REFUSED, "100 x 256");
+    CHECK_FAILS(cot_gate_pixels(&dicom, picture, 100, SIDE, id, &err), COT_E_REFUSED, "100 x 256");
     CHECK_TEXT(id, "too-small");
     picture[77] = NAN;
-    CHECK_FAILS(cot_gate_pixels(picture, SIDE, SIDE, id, &err), COT_E_BUG, "pixel 77");
+    CHECK_FAILS(cot_gate_pixels(&dicom, picture, SIDE, SIDE, id, &err), COT_E_BUG, "pixel 77");
 }
+/* `n` levels from 0.5 on, the same number of pixels each; pixels beyond keep their value. */
+static void fill_levels(size_t n, size_t step)
+{
+    for (size_t i = 0; i < SIDE * SIDE; i++) picture[i] = (float)(100 + i % n * step) / 255;
+}
+
+TEST(sixteen_grey_levels_are_a_picture_and_fifteen_are_not)
+{
+    cot_error err;
+    char id[33];
+    fill_levels(16, 4);
+    CHECK_OK(cot_gate_pixels(&dicom, picture, SIDE, SIDE, id, &err));
+    fill_levels(15, 4);
+    CHECK_FAILS(cot_gate_pixels(&dicom, picture, SIDE, SIDE, id, &err), COT_E_REFUSED, "15 grey levels");
+}
+
+TEST(spread_of_8_levels_is_a_picture_and_7_are_not)
+{
+    cot_error err;
+    char id[33];
+    for (size_t spread = 7; spread <= 8; spread++) {
+        fill_levels(spread + 1, 1);
+        for (size_t i = 0; i < 20; i++) picture[i] = (float)i / 255; /* enough levels, in too few pixels */
+        const cot_status status = cot_gate_pixels(&dicom, picture, SIDE, SIDE, id, &err);
+        CHECK(status == (spread == 8 ? COT_OK : COT_E_REFUSED));
+    }
+    CHECK_TEXT(id, "");
+}
+
+TEST(two_percent_of_the_pixels_make_a_spread_and_half_a_percent_does_not)
+{
+    cot_error err;
+    char id[33];
+    for (size_t every = 50; every <= 200; every += 150) {
+        fill_levels(4, 1);
+        for (size_t i = 0; i < SIDE * SIDE; i += every) picture[i] = (float)(120 + i / every % 20) / 255;
+        const cot_status status = cot_gate_pixels(&dicom, picture, SIDE, SIDE, id, &err);
+        CHECK(status == (every == 50 ? COT_OK : COT_E_REFUSED));
+    }
+}
+
+TEST(reasons_about_a_picture_file_quote_no_tags)
+{
+    const cot_dicom_facts none = {.sop_class = ""};
+    cot_error err;
+    char id[33];
+    fill(0, 1);
+    CHECK_FAILS(cot_gate_pixels(&none, picture, 100, SIDE, id, &err), COT_E_REFUSED, "100 x 256");
+    CHECK(!strchr(err.text, '('));
+    for (size_t i = 0; i < SIDE * SIDE; i++) picture[i] = picture[i] > 0.5f;
+    CHECK_FAILS(cot_gate_pixels(NULL, picture, SIDE, SIDE, id, &err), COT_E_REFUSED, "pure black or white");
+    CHECK(!strchr(err.text, '(') && !strstr(err.text, "window"));
+    fill(0.3f, 0.3f);
+    CHECK_FAILS(cot_gate_pixels(&none, picture, SIDE, SIDE, id, &err), COT_E_REFUSED, "same grey");
+    CHECK(!strchr(err.text, '('));
+    CHECK_FAILS(cot_gate_pixels(&dicom, picture, SIDE, SIDE, id, &err), COT_E_REFUSED, "(7fe0,0010)");
+}
+
 /* ---- real files, see tests/data/dicom/README.md ---- */
 static cot_status gate(const char *name, char id[33], char rendering[161], cot_error *err)
 {
@@ -255,7 +285,7 @@ static cot_status gate(const char *name, char id[33], char rendering[161], cot_e
     snprintf(rendering, 161, "%s", cot_dicom_image_facts(image)->rendering);
     const float *grey = cot_dicom_image_pixels(image, &rows, &cols);
     COT_TRY(cot_gate_facts(cot_dicom_image_facts(image), id, err));
-    COT_TRY(cot_gate_pixels(grey, rows, cols, id, err));
+    COT_TRY(cot_gate_pixels(cot_dicom_image_facts(image), grey, rows, cols, id, err));
 done:
     cot_dicom_image_destroy(image);
     return status;

@@ -64,7 +64,7 @@ static cot_status show(const char *path, const char *folder, int number, cot_err
     cot_status gate = cot_gate_facts(cot_dicom_image_facts(image), id, err);
     if (gate == COT_OK) {
         const float *grey = cot_dicom_image_pixels(image, &rows, &cols);
-        gate = cot_gate_pixels(grey, rows, cols, id, err);
+        gate = cot_gate_pixels(cot_dicom_image_facts(image), grey, rows, cols, id, err);
     }
     print_text("gate", gate == COT_OK ? "pass" : id);
     if (gate != COT_OK) print_text("reason", err->text);
