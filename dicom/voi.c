@@ -115,6 +115,11 @@ static size_t values_present(weighted *to, const voi_pipeline *p, const size_t *
     return n;
 }
 
+typedef struct grey_range {
+    double low, high;
+    bool trimmed; /* values beyond it occur */
+} grey_range;
+
 /* Value below which `part` of the pixels lie. */
 static double quantile(const weighted *values, size_t n, double part)
 {
@@ -127,7 +132,18 @@ static double quantile(const weighted *values, size_t n, double part)
     return values[n - 1].value;
 }
 
-static cot_status range_of(double *low, double *high, const voi_pipeline *p, const size_t *counts, cot_error *err)
+/* Half a percent of the pixels at each end is left out: one hot pixel or a lead marker would darken the lungs. Not where
+ * nothing else would be left, nor, without a percentile rule, where 8 bits are all there is. */
+static void trim(grey_range *range, const voi_pipeline *p, const weighted *values, size_t n)
+{
+    *range = (grey_range){values[0].value, values[n - 1].value, false};
+    if (p->function != VOI_PERCENTILE && p->bits <= 8) return;
+    const double low = quantile(values, n, 0.005), high = quantile(values, n, 0.995);
+    if (!(low < high) && p->function != VOI_PERCENTILE) return;
+    *range = (grey_range){low, high, low > range->low || high < range->high};
+}
+
+static cot_status range_of(grey_range *range, const voi_pipeline *p, const size_t *counts, cot_error *err)
 {
     cot_status status = COT_OK;
     weighted *values = malloc(VOI_CODES * sizeof *values);
@@ -142,9 +158,7 @@ static cot_status range_of(double *low, double *high, const voi_pipeline *p, con
         goto done;
     }
     qsort(values, n, sizeof *values, by_value);
-    const bool robust = p->function == VOI_PERCENTILE;
-    *low = robust ? quantile(values, n, 0.005) : values[0].value;
-    *high = robust ? quantile(values, n, 0.995) : values[n - 1].value;
+    trim(range, p, values, n);
 done:
     free(values);
     return status;
@@ -158,9 +172,15 @@ static bool are_display_values(const voi_pipeline *p)
            p->intercept == 0;
 }
 
-/* ---- the table ---- */
-static void describe(char *text, size_t size, const voi_pipeline *p, double low, double high)
+bool voi_range_is_from_pixels(const voi_pipeline *p)
 {
+    return p->function == VOI_PERCENTILE || (p->function == VOI_RANGE && !are_display_values(p));
+}
+
+/* ---- the table ---- */
+static void describe(char *text, size_t size, const voi_pipeline *p, const grey_range *range)
+{
+    const double low = range->low, high = range->high;
     char rule[96];
     switch (p->function) {
     case VOI_TABLE: snprintf(rule, sizeof rule, "VOI LUT of %zu entries", p->table.n); break;
@@ -172,7 +192,10 @@ static void describe(char *text, size_t size, const voi_pipeline *p, double low,
                  p->logarithm ? " of the logarithm" : "");
         break;
     default:
-        snprintf(rule, sizeof rule, "no VOI: %s %g to %g", are_display_values(p) ? "display values" : "values present",
+        snprintf(rule, sizeof rule, "no VOI: %s %g to %g",
+                 are_display_values(p) ? "display values"
+                 : range->trimmed      ? "0.5 to 99.5 percentile"
+                                       : "values present",
                  low, high);
     }
     const char *modality = p->modality.entries                  ? "Modality LUT, "
@@ -209,15 +232,15 @@ cot_status voi_table(float *table, char *text, size_t text_size, const voi_pipel
                      cot_error *err)
 {
     cot_status status;
-    double low = 0, high = (double)((1u << p->bits) - 1);
+    grey_range range = {0, (double)((1u << p->bits) - 1), false};
     COT_TRY(pipeline_check(p, err));
     if (p->function == VOI_PERCENTILE || (p->function == VOI_RANGE && !are_display_values(p)))
-        COT_TRY(range_of(&low, &high, p, counts, err));
+        COT_TRY(range_of(&range, p, counts, err));
     for (size_t code = 0; code < (size_t)1 << p->bits; code++) {
-        const double grey = grey_of(p, (uint16_t)code, low, high);
+        const double grey = grey_of(p, (uint16_t)code, range.low, range.high);
         table[code] = (float)(p->invert ? 1 - grey : grey);
     }
-    describe(text, text_size, p, low, high);
+    describe(text, text_size, p, &range);
 done:
     return status;
 }

@@ -18,7 +18,7 @@ typedef struct voi_lut { /* Modality or VOI LUT; entries NULL: there is none */
 } voi_lut;
 
 typedef enum voi_function {
-    VOI_RANGE,      /* nothing in the file: 0…2^bits-1 up to 8 bits, else the smallest…largest value present */
+    VOI_RANGE,      /* nothing in the file: 0…2^bits-1 up to 8 bits, else 0.5 % … 99.5 % of the pixels */
     VOI_PERCENTILE, /* "for processing" images have no VOI: 0.5 % … 99.5 % of the pixels */
     VOI_LINEAR,
     VOI_LINEAR_EXACT,
@@ -53,6 +53,8 @@ void voi_lut_fini(voi_lut *lut);
 int32_t voi_value_of(uint16_t code, unsigned bits, bool is_signed);
 /* The window functions of PS3.3 C.11.2.1.2/3 on one modality value, 0…1. */
 double voi_window(voi_function function, double center, double width, double x);
+/* Nothing in the file says which values are black and white, and they are no display values either. */
+bool voi_range_is_from_pixels(const voi_pipeline *p);
 /* Grey 0…1 of every code (2^bits of them) into table; counts[code] pixels have each code. `text` says which rule. */
 cot_status voi_table(float *table, char *text, size_t text_size, const voi_pipeline *p, const size_t *counts,
                      cot_error *err);

@@ -215,6 +215,54 @@ TEST(without_voi_wide_images_span_the_values_present)
     CHECK_TEXT(text, "no VOI: values present 1000 to 5000");
 }
 
+/* A ramp of 1000 … 2999, 100 pixels of each value, as an exposure without a window has. */
+static voi_pipeline ramp(unsigned bits)
+{
+    const voi_pipeline p = pipeline(bits, false);
+    for (size_t i = 1000; i < 3000; i++) counts[i] = 100;
+    return p;
+}
+
+TEST(without_voi_a_hot_pixel_changes_nothing)
+{
+    cot_error err;
+    static float clean[VOI_CODES];
+    voi_pipeline p = ramp(16);
+    REQUIRE_OK(voi_table(clean, text, sizeof text, &p, counts, &err));
+    CHECK_TEXT(text, "no VOI: 0.5 to 99.5 percentile 1010 to 2990");
+    counts[0] = counts[65535] = 1; /* a dead one too */
+    REQUIRE_OK(voi_table(table, text, sizeof text, &p, counts, &err));
+    CHECK_FLOATS(table, clean, VOI_CODES, 1e-3);
+    CHECK_NEAR(table[2000], 0.5, 1e-3);
+    CHECK_NEAR(table[0], 0, 0);
+    CHECK_NEAR(table[65535], 1, 0);
+}
+
+TEST(without_voi_a_marker_of_3_in_1000_pixels_does_not_darken_the_lungs)
+{
+    cot_error err;
+    voi_pipeline p = ramp(14);
+    counts[16383] = 600; /* of 200,000 */
+    REQUIRE_OK(voi_table(table, text, sizeof text, &p, counts, &err));
+    CHECK_NEAR(table[2000], 0.5, 5e-3);
+    CHECK_NEAR(table[16383], 1, 0);
+    CHECK_HAS(text, "percentile 1010 to 299");
+}
+
+TEST(without_voi_an_image_of_one_grey_and_little_else_keeps_its_range)
+{
+    cot_error err;
+    voi_pipeline p = pipeline(12, false);
+    counts[100] = 100000, counts[300] = 10;
+    REQUIRE_OK(voi_table(table, text, sizeof text, &p, counts, &err));
+    CHECK_NEAR(table[200], 0.5, 1e-6);
+    CHECK_TEXT(text, "no VOI: values present 100 to 300");
+    p = pipeline(8, true); /* 8 bits: every value is meant */
+    counts[10] = 100000, counts[50] = 100000, counts[90] = 1;
+    REQUIRE_OK(voi_table(table, text, sizeof text, &p, counts, &err));
+    CHECK_TEXT(text, "no VOI: values present 10 to 90");
+}
+
 TEST(padding_does_not_widen_the_range)
 {
     cot_error err;
@@ -307,6 +355,38 @@ TEST(bits_outside_bits_stored_are_cut_and_lossy_overshoot_is_clamped)
     CHECK_NUMBER(out.codes[0], 0xf12);
     CHECK_NUMBER(out.codes[3], 0x800);
     frame_stored_fini(&out);
+}
+
+/* 4000 pixels of grey, `n` of them `off` levels away from it in one channel. */
+static cot_status colour_case(unsigned off, size_t n, bool lossy)
+{
+    static uint8_t samples[3 * 4000];
+    cot_error err;
+    frame_stored out;
+    const frame_header h = {.rows = 40,
+                            .cols = 100,
+                            .frames = 1,
+                            .samples = 3,
+                            .allocated = 8,
+                            .stored = 8,
+                            .high = 7,
+                            .lossy = lossy,
+                            .colour = FRAME_RGB};
+    memset(samples, 60, sizeof samples);
+    for (size_t i = 0; i < n; i++) samples[3 * i] = (uint8_t)(60 + off);
+    const cot_status status = frame_from_samples(&out, &h, samples, &err);
+    if (status == COT_OK) frame_stored_fini(&out);
+    return status;
+}
+
+TEST(colour_is_tolerated_up_to_its_bounds_and_not_beyond)
+{
+    CHECK(colour_case(1, 4000, false) == COT_OK);
+    CHECK(colour_case(2, 1, false) == COT_E_REFUSED);
+    CHECK(colour_case(16, 4000, true) == COT_OK);
+    CHECK(colour_case(17, 4000, true) == COT_E_REFUSED);
+    CHECK(colour_case(100, 4, true) == COT_OK); /* 1 in 1000 */
+    CHECK(colour_case(100, 5, true) == COT_E_REFUSED);
 }
 
 TEST(frame_size_arithmetic_does_not_overflow)
