@@ -81,6 +81,9 @@ static OFString to_utf8(DcmItem &item, DcmElement &element, const OFString &text
     if (element.isAffectedBySpecificCharacterSet() && set.selectCharacterSet(item).good() &&
         set.convertString(text, converted).good())
         return converted;
+    std::string japanese;
+    if (element.isAffectedBySpecificCharacterSet() && japanese_text_to_utf8(japanese, item, text.c_str()))
+        return OFString(japanese.c_str());
     converted = text;
     for (char &c : converted)
         if (static_cast<unsigned char>(c) >= 0x80) c = '?';
@@ -93,7 +96,9 @@ void element_text(char *to, size_t size, DcmItem &item, const DcmTagKey &tag, un
     DcmElement *element = element_find(item, tag);
     if (!element || !element->isaString()) return;
     OFString text;
-    if (element->getOFString(text, position).bad()) return;
+    if (element->getOFStringArray(text).bad()) return;
+    const bool shifted = text.find('\x1b') != OFString_npos; /* a backslash may be half a character then: one value */
+    if (!shifted && element->getOFString(text, position).bad()) return;
     copy_utf8(to, size, trimmed(to_utf8(item, *element, text)));
 }
 

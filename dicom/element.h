@@ -10,6 +10,7 @@
 #include <dcmtk/dcmdata/dcpxitem.h>
 #include <dcmtk/dcmdata/dcspchrs.h>
 #include <dcmtk/dcmdata/dctk.h>
+#include <string>
 
 /* The element with a value, else nullptr. */
 DcmElement *element_find(DcmItem &item, const DcmTagKey &tag);
@@ -19,6 +20,9 @@ cot_status element_us(size_t *out, DcmItem &item, const DcmTagKey &tag, size_t f
 bool element_number(double *out, DcmItem &item, const DcmTagKey &tag, unsigned long position);
 /* Text value number `position` as UTF-8, trimmed, cut at a character boundary; "" when absent or not text. */
 void element_text(char *to, size_t size, DcmItem &item, const DcmTagKey &tag, unsigned long position = 0);
+/* Text of `item` in the Japanese character sets that it or what holds it declares; false: not so, or damaged
+ * (report_japanese.cc). */
+bool japanese_text_to_utf8(std::string &out, DcmItem &item, const std::string &bytes);
 /* First item of a sequence, else nullptr. */
 DcmItem *element_item(DcmItem &item, const DcmTagKey &sequence);
 /* Up to `n` 16-bit words of a US, SS or OW element; 0 when absent or of another VR. *words borrowed. */

@@ -2,6 +2,7 @@
  * DCMTK cannot read a Japanese hospital's names. glibc's ISO-2022-JP-2 knows the same escape sequences (PS3.3 C.12.1.1.2,
  * PS3.5 H); only the half-width katakana in the upper half of JIS X 0201 are converted by hand.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "dicom/element.h"
 #include "dicom/report_internal.h"
 
 #include <algorithm>
@@ -105,6 +106,20 @@ static bool convert_item(DcmItem &item, iconv_t converter)
         }
     }
     return true;
+}
+
+bool japanese_text_to_utf8(std::string &out, DcmItem &item, const std::string &bytes)
+{
+    DcmItem *declares = &item; /* items inherit the character set of what holds them */
+    while (!declares->tagExists(DCM_SpecificCharacterSet) && declares->getParentItem())
+        declares = declares->getParentItem();
+    if (kind_of_sets(*declares) != 2) return false;
+    const iconv_t converter = iconv_open("UTF-8", "ISO-2022-JP-2");
+    if (converter == reinterpret_cast<iconv_t>(-1)) return false;
+    out.clear();
+    const bool good = convert(out, bytes, converter);
+    iconv_close(converter);
+    return good;
 }
 
 bool japanese_to_utf8(DcmItem &item)

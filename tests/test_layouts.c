@@ -319,6 +319,32 @@ TEST(facts_are_utf_8_cut_between_characters)
     CHECK_HAS(facts.series_description, "Thorax ?ber");
 }
 
+TEST(japanese_descriptions_are_read_and_reach_the_gates)
+{
+    static const char *const sets[] = {"\\ISO 2022 IR 87", "ISO 2022 IR 13\\ISO 2022 IR 87",
+                                       "ISO 2022 IR 6\\ISO 2022 IR 87"};
+    cot_error err;
+    cot_dicom_facts facts;
+    char id[33];
+    maker_image i = four;
+    i.description = "\x1b$B6;ItB&LL\x1b(B";
+    for (size_t k = 0; k < 3; k++) {
+        i.charset = sets[k];
+        REQUIRE(maker_native(in_folder("facts.dcm"), &i, "12345678", 8));
+        REQUIRE_OK(cot_dicom_facts_read(&facts, in_folder("facts.dcm"), &err));
+        CHECK_TEXT(facts.series_description, "胸部側面");
+        CHECK_FAILS(cot_gate_facts(&facts, id, &err), COT_E_REFUSED, "胸部側面 is not a frontal");
+    }
+    i.description = "\x1b$BB\\\x1b(B PA"; /* its second byte is a backslash */
+    REQUIRE(maker_native(in_folder("facts.dcm"), &i, "12345678", 8));
+    REQUIRE_OK(cot_dicom_facts_read(&facts, in_folder("facts.dcm"), &err));
+    CHECK_TEXT(facts.series_description, "腿 PA");
+    i.description = "\x1b$B\xff\xff"; /* damaged: what is ASCII stays, nothing crashes */
+    REQUIRE(maker_native(in_folder("facts.dcm"), &i, "12345678", 8));
+    REQUIRE_OK(cot_dicom_facts_read(&facts, in_folder("facts.dcm"), &err));
+    CHECK_HAS(facts.series_description, "??");
+}
+
 TEST(a_description_that_is_a_sequence_is_no_text)
 {
     cot_error err;
