@@ -141,15 +141,16 @@ static cot_status forward_bert(golden_run *run, bert *m, cot_arena *arena, int64
     COT_TRY(cot_arena_reserve(arena, &cls, texts * z->bert_width, err));
     COT_TRY(bert_plan(m, arena, n, err));
     COT_TRY(cot_arena_commit(arena, err));
-    COT_TRY(bert_forward(cls, m, words, words + n, texts, z->tokens, err));
-    COT_TRY(cot_buffer_read(cls, 0, run->prompts, texts * z->bert_width, err));
-    COT_TRY(compare(&run->outputs[1], run, "prompt_features", run->prompts, texts, z->bert_width, err));
-done:
-    if (status == COT_E_INPUT) { /* the words came from the folder */
+    status = bert_forward(cls, m, words, words + n, texts, z->tokens, err);
+    if (status == COT_E_INPUT || status == COT_E_MODEL) { /* the words came from the folder */
         cot_fail_in(err, "%s", run->golden->where[GOLDEN_EXPECTED]);
         if (err) err->status = COT_E_MODEL;
         status = COT_E_MODEL;
     }
+    if (status != COT_OK) goto done;
+    COT_TRY(cot_buffer_read(cls, 0, run->prompts, texts * z->bert_width, err));
+    COT_TRY(compare(&run->outputs[1], run, "prompt_features", run->prompts, texts, z->bert_width, err));
+done:
     return status;
 }
 
@@ -275,12 +276,13 @@ cot_status cot_device_check(cot_device *device, cot_error *err)
     for (size_t i = 0; i < COT_GOLDEN_OUTPUTS; i++)
         if (!(outputs[i].error <= COT_GOLDEN_BOUND)) {
             status = cot_fail(err, COT_E_DEVICE,
-                              "device %s / %s computes wrongly: %s differs by %.2g from the known answer, %.0e is "
-                              "allowed: another driver version may help",
-                              about->platform, about->name, outputs[i].worst, outputs[i].error, COT_GOLDEN_BOUND);
+                              "it computes wrongly: %s differs by %.2g from the known answer, %.0e is allowed; another "
+                              "driver version may help",
+                              outputs[i].worst, outputs[i].error, COT_GOLDEN_BOUND);
             goto done;
         }
 done:
+    if (status != COT_OK) cot_fail_in(err, "self-test of %s / %s", about->platform, about->name);
     cot_golden_close(golden);
     return status;
 }

@@ -41,8 +41,9 @@ static void check_reader(checklist *list, const cot_config *config)
     if (w.package)
         say(list, "ok", "%-14s %s, version %s", "model", cot_package_reader(w.package)->name,
             cot_package_reader(w.package)->version);
+    if (w.device && w.choice.refused) say(list, "warn", "%-14s %s", "device", w.choice.why);
     if (w.device)
-        say(list, "ok", "%-14s %s / %s", "device", cot_device_about(w.device)->platform,
+        say(list, "ok", "%-14s %s / %s, computes as PyTorch does", "device", cot_device_about(w.device)->platform,
             cot_device_about(w.device)->name);
     if (w.model && status == COT_OK) say(list, "ok", "%-14s one picture read, batches of %zu", "self-check", w.batch);
     fault(list, status, !w.steps ? "step schema" : !w.package ? "model" : !w.device ? "device" : "self-check", &err);

@@ -3,6 +3,7 @@
 #ifndef COT_WORKER_H
 #define COT_WORKER_H
 #include "engine/engine.h"
+#include "plugin/device_choice.h"
 #include "plugin/node.h"
 
 typedef struct worker {
@@ -12,24 +13,29 @@ typedef struct worker {
     cot_package *package;
     cot_sandbox *sandbox;
     cot_store *store;
-    cot_device *device;
+    device_choice choice;
+    cot_device *device; /* of choice */
     cot_model *model;
     cot_reader reader; /* of the model and device, for reports without a reading */
+    size_t parallel;   /* decoders at a time */
     size_t batch;      /* the arrays below have this many places */
     cot_job *jobs;
     cot_decoded *decoded;
     cot_chain **chains;        /* by job; NULL: no reading yet */
     const char **destinations; /* all of config's, those that take refusals first */
     size_t n_destinations, n_refusals;
+    bool strained; /* the machine killed or starved something: rest before the next claim */
 } worker;
 
-/* Steps, package, sandbox, store, device, model, and one reading of a drawn picture as self-check. */
+/* Steps, package, sandbox, store, the best device that computes rightly, model, and one reading of a drawn picture as
+ * self-check. */
 cot_status worker_open(worker *w, const cot_config *config, const char *owner, cot_error *err);
 void worker_close(worker *w);
 /* Everything but store and sandbox, for `serve --check`. */
 cot_status worker_open_reader(worker *w, const cot_config *config, cot_error *err);
 
-/* Claims and reads once; *n = jobs claimed. COT_OK also when single images failed. Otherwise the worker must end:
- * COT_E_DEVICE (lost) and COT_E_BUG (sandbox gone) leave the claim to the supervisor; else jobs were given back. */
+/* Claims and reads once; *n = jobs claimed. COT_OK also when single images failed or went back because of the machine.
+ * COT_E_DEVICE (lost) and COT_E_BUG (sandbox gone): the worker must end; a batch was given back uncounted, to be claimed one
+ * by one; a single job stays claimed for the supervisor, which counts a death. Else (disk, database): wait and release. */
 cot_status worker_turn(worker *w, size_t *n, cot_error *err);
 #endif

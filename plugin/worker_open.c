@@ -34,7 +34,9 @@ static cot_status open_device(worker *w, cot_error *err)
     options.cache_dir = cache;
     options.gemm = gemm_choice(w->config->gemm);
     options.progress = say_progress;
-    return cot_device_open(&w->device, &options, err);
+    const cot_status status = device_choose(&w->choice, &options, cot_device_check, err);
+    w->device = w->choice.device;
+    return status;
 }
 
 static void fill_reader(worker *w)
@@ -122,8 +124,9 @@ static cot_status open_sandbox(worker *w, cot_error *err)
 {
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
     const size_t most = cores > 0 ? (size_t)cores : 1;
+    w->parallel = w->batch < most ? w->batch : most;
     const cot_sandbox_limits limits = {w->config->decode_timeout_s, w->config->decode_memory_mib,
-                                       (unsigned)(w->batch < most ? w->batch : most)};
+                                       (unsigned)w->parallel};
     return cot_sandbox_create(&w->sandbox, &limits, w->steps, err);
 }
 
