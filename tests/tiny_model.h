@@ -10,7 +10,7 @@
 /* Three steps of 2, 3 and 5 options: no size of the default schema. */
 static cot_option tiny_options[10];
 static cot_step tiny_step[3];
-static const cot_steps *tiny_steps(void)
+static inline const cot_steps *tiny_steps(void)
 {
     static cot_steps steps = {.id = "urn:stepcot:test:tiny", .sha256 = "0", .n_steps = 3, .steps = tiny_step};
     static const size_t options[] = {2, 3, 5};
