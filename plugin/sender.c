@@ -134,8 +134,9 @@ static cot_status load(sender *s, round *r, size_t taken, cot_error *err)
         if (access(d->report, F_OK) != 0 && errno == ENOENT) {
             const char *name = strrchr(d->report, '/');
             snprintf(text, sizeof text,
-                     "the report file %.80s is missing from the store; drop it and send the image again",
-                     name ? name + 1 : d->report);
+                     "the report file %.80s is missing from the store: `stepcot queue retry %s` reads the image again, "
+                     "or send it again",
+                     name ? name + 1 : d->report, d->job);
             COT_TRY(give_up(s, d, 0, text, err));
             continue;
         }

@@ -23,8 +23,8 @@ static const char *const delivery_names[COT_DELIVERY_STATES] = {
     [COT_DELIVERY_WAITING] = "waiting", [COT_DELIVERY_SENDING] = "sending", [COT_DELIVERY_DELIVERED] = "delivered",
     [COT_DELIVERY_DEAD] = "dead",       [COT_DELIVERY_DROPPED] = "dropped",
 };
-static const char *const job_event_names[JOB_EVENTS] = {"claimed",  "released", "reported",
-                                                        "given up", "retried",  "dropped"};
+static const char *const job_event_names[JOB_EVENTS] = {"claimed", "released", "reported",  "given up",
+                                                        "retried", "dropped",  "read again"};
 static const char *const delivery_event_names[DELIVERY_EVENTS] = {"taken",    "released", "delivered", "put off",
                                                                   "given up", "retried",  "dropped"};
 
@@ -37,6 +37,7 @@ static const unsigned char job_table[JOB_EVENTS][COT_JOB_STATES] = {
     [JOB_GIVE_UP] = {[COT_JOB_READING] = TO(COT_JOB_FAILED)},
     [JOB_RETRY] = {[COT_JOB_FAILED] = TO(COT_JOB_RECEIVED)},
     [JOB_DROP] = {[COT_JOB_RECEIVED] = TO(COT_JOB_DROPPED), [COT_JOB_FAILED] = TO(COT_JOB_DROPPED)},
+    [JOB_REDO] = {[COT_JOB_REPORTED] = TO(COT_JOB_RECEIVED), [COT_JOB_FAILED] = TO(COT_JOB_RECEIVED)},
 };
 static const unsigned char delivery_table[DELIVERY_EVENTS][COT_DELIVERY_STATES] = {
     [DELIVERY_TAKE] = {[COT_DELIVERY_WAITING] = TO(COT_DELIVERY_SENDING)},

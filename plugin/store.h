@@ -5,6 +5,8 @@
  *   job:       received --claim--> reading --report--> reported          delivery: waiting --take--> sending --+--> delivered
  *                  ^------release-----'  '--give-up--> failed                         ^---again/release---'     +--> dead
  *   retry (by hand): failed -> received, dead -> waiting;  drop: waiting|dead -> dropped, received|failed -> dropped
+ *   redo: reported -> received when the report's file is gone (retry, or the image sent again); failed -> received when the
+ *         image is sent again. Dead deliveries wait again, none is taken before the job is reported again.
  *
  * Folder: db (SQLite), incoming/ (being received), objects/<job>.dcm, reports/<job>-<kind>.dcm. Names are job ids,
  * never anything a peer sent. SPDX-License-Identifier: Apache-2.0 */
@@ -35,6 +37,7 @@ typedef struct cot_job {
     char owner[65];            /* who is reading it, or "" */
     char predecessor[COT_JOB_ID]; /* earlier job of the same SOP instance with other bytes, or "" */
     char predecessor_report[1024]; /* its report file, or "" */
+    bool alone;                /* it was in trouble before: claimed without others */
     char reason[513];          /* failed / refused: why */
     char report[1024];         /* path of the reading report, or "" */
 } cot_job;
@@ -63,8 +66,9 @@ cot_status cot_store_lock(cot_store *store, cot_error *err);
 /* ---- front door ---- */
 /* Path for the next incoming object. COT_E_LIMIT below the watermark (text: free and needed MiB). */
 cot_status cot_store_place(cot_store *store, size_t watermark_mib, char *path, size_t size, cot_error *err);
-/* fsync, rename, fsync folder, insert: durable when it returns COT_OK. Same SOP instance and bytes: *duplicate = true, file removed.
- * `job` gets the id (the earlier one for a duplicate). A full disk is COT_E_LIMIT. */
+/* fsync, rename, fsync folder, insert: durable when it returns COT_OK. Same SOP instance and bytes: *duplicate = true, file removed;
+ * but when that job failed, or its report's file is gone, it is received again with this file (*duplicate = false).
+ * `job` gets the id (the earlier one for both). A full disk is COT_E_LIMIT. */
 cot_status cot_store_receive(cot_store *store, const cot_received *object, char job[COT_JOB_ID], bool *duplicate, cot_error *err);
 
 /* ---- worker ---- */
@@ -84,6 +88,9 @@ typedef struct cot_store_report {
 /* reading -> reported, and one waiting delivery per destination, in one transaction. */
 cot_status cot_store_reported(cot_store *store, const char *job, const cot_store_report *report,
                               const char *const *destinations, size_t n_destinations, cot_error *err);
+/* reading -> received after a fault of the machine or a time-out, to be claimed alone from now on. `counts`: like a death of
+ * the worker; at the third the job becomes failed with this reason. */
+cot_status cot_store_unread(cot_store *store, const char *job, bool counts, const char *reason, bool *failed, cot_error *err);
 /* reading -> failed: parked with its reason. */
 cot_status cot_store_failed(cot_store *store, const char *job, const char *reason, cot_error *err);
 void cot_store_report_path(const cot_store *store, const char *job, const char *kind, char *path, size_t size);

@@ -143,29 +143,72 @@ done:
     return store_end(store, status, err);
 }
 
-cot_status cot_store_receive(cot_store *store, const cot_received *object, char job[COT_JOB_ID], bool *duplicate,
-                             cot_error *err)
+/* The same bytes again: a duplicate, unless nothing is left that would answer for them. */
+static cot_status needs_again(cot_store *store, const char *same, bool *again, cot_error *err)
+{
+    cot_job job;
+    const cot_status status = store_job_get(store, same, &job, err);
+    *again = status == COT_OK && (job.state == COT_JOB_FAILED || store_report_is_gone(&job));
+    return status;
+}
+
+/* The file becomes the image of the earlier job, which is read anew. *again = false: another process was faster. The file is
+ * put in place inside the transaction, so that purge cannot take it for the old one. */
+static cot_status receive_again(cot_store *store, const cot_received *object, const char *same, bool *again,
+                                cot_error *err)
+{
+    char path[STORE_FOLDER + 64];
+    cot_status status = sync_file(store, object, err);
+    if (status != COT_OK) return status;
+    COT_TRY(store_begin(store, err));
+    status = needs_again(store, same, again, err);
+    if (status == COT_OK && *again) {
+        store_object_path(store, same, path, sizeof path);
+        status = put_in_place(store, object, path, err);
+        if (status == COT_OK) status = store_redo(store, same, err);
+    }
+    status = store_end(store, status, err);
+done:
+    return status;
+}
+
+static cot_status receive_new(cot_store *store, const cot_received *object, char id[COT_JOB_ID], char same[COT_JOB_ID],
+                              cot_error *err)
 {
     cot_status status;
-    char same[COT_JOB_ID] = "", id[COT_JOB_ID], path[STORE_FOLDER + 64] = "";
-    *duplicate = false;
-    job[0] = 0;
-    COT_TRY(find_same(store, object->head, same, err));
-    if (!same[0]) {
-        COT_TRY(make_job_id(id, err));
-        COT_TRY(sync_file(store, object, err));
-        STORE_POINT("receive: synced");
-        store_object_path(store, id, path, sizeof path);
-        COT_TRY(put_in_place(store, object, path, err));
-        STORE_POINT("receive: in place");
-        COT_TRY(insert_job(store, object, id, same, err));
-    }
-    *duplicate = same[0] != 0;
-    if (*duplicate) unlink(path[0] ? path : object->path);
-    memcpy(job, *duplicate ? same : id, COT_JOB_ID);
+    char path[STORE_FOLDER + 64] = "";
+    COT_TRY(make_job_id(id, err));
+    COT_TRY(sync_file(store, object, err));
+    STORE_POINT("receive: synced");
+    store_object_path(store, id, path, sizeof path);
+    COT_TRY(put_in_place(store, object, path, err));
+    STORE_POINT("receive: in place");
+    COT_TRY(insert_job(store, object, id, same, err));
+    if (same[0]) unlink(path);
 done:
     /* Without a row the file is nobody's. After an I/O error the commit may yet be found complete in the log at the next
      * start: then the file must be there; if not, purge removes it. */
     if (status != COT_OK && status != COT_E_IO && path[0]) unlink(path);
+    return status;
+}
+
+cot_status cot_store_receive(cot_store *store, const cot_received *object, char job[COT_JOB_ID], bool *duplicate,
+                             cot_error *err)
+{
+    cot_status status;
+    char same[COT_JOB_ID] = "", id[COT_JOB_ID];
+    bool again = false;
+    *duplicate = false;
+    job[0] = 0;
+    COT_TRY(find_same(store, object->head, same, err));
+    if (!same[0])
+        COT_TRY(receive_new(store, object, id, same, err));
+    else
+        COT_TRY(needs_again(store, same, &again, err));
+    if (again) COT_TRY(receive_again(store, object, same, &again, err));
+    *duplicate = same[0] && !again;
+    if (*duplicate) unlink(object->path); /* of a new one that lost a race it is gone already */
+    memcpy(job, same[0] ? same : id, COT_JOB_ID);
+done:
     return status;
 }

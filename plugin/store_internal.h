@@ -7,7 +7,7 @@
 
 #include <sqlite3.h>
 
-#define STORE_SCHEMA     1  /* PRAGMA user_version; states are stored as their enum values */
+#define STORE_SCHEMA     2  /* PRAGMA user_version; states are stored as their enum values */
 #define STORE_STATEMENTS 64 /* distinct SQL texts in these files are fewer */
 #define STORE_DEATHS     3  /* a job or delivery whose process died this often is parked */
 #define STORE_CLAIMS     16 /* the same for a job during which the whole node went down */
@@ -45,7 +45,16 @@ cot_status store_schema_ensure(cot_store *store, cot_error *err); /* store_schem
 cot_status store_sync_folder(const char *folder, cot_error *err); /* store_door.c */
 
 /* ---- transitions (store.c) ---- */
-typedef enum job_event { JOB_CLAIM, JOB_RELEASE, JOB_REPORT, JOB_GIVE_UP, JOB_RETRY, JOB_DROP, JOB_EVENTS } job_event;
+typedef enum job_event {
+    JOB_CLAIM,
+    JOB_RELEASE,
+    JOB_REPORT,
+    JOB_GIVE_UP,
+    JOB_RETRY,
+    JOB_DROP,
+    JOB_REDO, /* its report file is gone, or the image came again after a failure */
+    JOB_EVENTS
+} job_event;
 typedef enum delivery_event {
     DELIVERY_TAKE,
     DELIVERY_RELEASE,
@@ -65,7 +74,7 @@ cot_status store_move_delivery(cot_store *store, int64_t id, delivery_event even
 /* ---- rows (store_rows.c) ---- */
 #define JOB_SELECT                                                                                                     \
     "SELECT j.id, j.state, j.kept, j.sop_class, j.sop_instance, j.study, j.series, j.dataset_sha256, j.calling,"       \
-    " j.host, j.received_us, j.changed_us, j.attempts, j.predecessor, j.reason, j.owner, r.report"                     \
+    " j.host, j.received_us, j.changed_us, j.attempts, j.predecessor, j.reason, j.owner, r.report, j.alone"            \
     " FROM job j LEFT JOIN reading r ON r.job=j.id "
 #define DELIVERY_SELECT                                                                                                \
     "SELECT d.id, d.job, d.destination, d.state, r.report, r.fallback, d.attempts, d.next_us, d.first_us,"             \
@@ -73,6 +82,10 @@ cot_status store_move_delivery(cot_store *store, int64_t id, delivery_event even
 cot_status store_read_job(cot_store *store, cot_job *job, sqlite3_stmt *stmt, cot_error *err);
 void store_read_delivery(const cot_store *store, cot_delivery *delivery, sqlite3_stmt *stmt);
 cot_status store_job_get(cot_store *store, const char *id, cot_job *out, cot_error *err);
+/* Reported, but the report's file is no longer in the folder. */
+bool store_report_is_gone(const cot_job *job);
+/* Inside a transaction, image in place: to be read (again) as if just received; dead deliveries wait for the new report. */
+cot_status store_redo(cot_store *store, const char *id, cot_error *err); /* store_redo.c */
 void store_object_path(const cot_store *store, const char *job, char *path, size_t size);
 
 /* ---- for tests ---- */

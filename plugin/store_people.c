@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CHUNK 500 /* rows moved per transaction, so that --all never blocks the node for long */
 
@@ -178,7 +179,7 @@ static cot_status move_job(cot_store *store, const char *id, job_event event, co
     cot_status status;
     COT_TRY(store_move_job(store, id, event, err));
     if (event == JOB_RETRY)
-        status = store_run(store, err, "UPDATE job SET attempts=0, deaths=0, reason='' WHERE id=?1", "s", id);
+        status = store_run(store, err, "UPDATE job SET attempts=0, deaths=0, alone=0, reason='' WHERE id=?1", "s", id);
 done:
     return status;
 }
@@ -205,6 +206,19 @@ static cot_status nothing_moved(const cot_job *job, const delivery_list *list, c
                     cot_job_state_name(job->state), states, what);
 }
 
+static bool can_redo(const cot_job *job)
+{
+    return store_report_is_gone(job) && job->object[0] && access(job->object, R_OK) == 0;
+}
+
+static cot_status redo_one(cot_store *store, const cot_job *job, cot_error *err)
+{
+    if (can_redo(job)) return store_redo(store, job->id, err);
+    return cot_fail(
+        err, COT_E_REFUSED,
+        "job %s: its report's file is gone, and so is its image: send the image again, it will be read anew", job->id);
+}
+
 /* One job and its deliveries, as far as the tables allow. */
 static cot_status move_one(cot_store *store, const char *id, job_event job, delivery_event delivery, size_t *n,
                            cot_error *err)
@@ -215,6 +229,11 @@ static cot_status move_one(cot_store *store, const char *id, job_event job, deli
     if (status != COT_OK) return status;
     COT_TRY(store_job_get(store, id, &row, err));
     COT_TRY(list_deliveries(store, id, &list, err));
+    if (job == JOB_RETRY && store_report_is_gone(&row)) {
+        status = redo_one(store, &row, err);
+        *n = status == COT_OK;
+        goto done;
+    }
     if (store_job_next(job, row.state) >= 0) {
         COT_TRY(move_job(store, id, job, err));
         (*n)++;
@@ -236,6 +255,7 @@ static cot_status move_chunk(cot_store *store, job_event job, delivery_event del
     sqlite3_stmt *stmt;
     bool row;
     char id[COT_JOB_ID];
+    cot_job owner;
     *moved = 0;
     cot_status status = store_begin(store, err);
     if (status != COT_OK) return status;
@@ -249,13 +269,18 @@ static cot_status move_chunk(cot_store *store, job_event job, delivery_event del
         COT_TRY(move_job(store, id, job, err));
     }
     for (; *moved < CHUNK; (*moved)++) {
-        COT_TRY(store_query(&stmt, store, err, "SELECT id FROM delivery WHERE state=?1 LIMIT 1", "i",
+        COT_TRY(store_query(&stmt, store, err, "SELECT id, job FROM delivery WHERE state=?1 LIMIT 1", "i",
                             (long long)COT_DELIVERY_DEAD));
         COT_TRY(store_step(store, stmt, &row, err));
         if (!row) break;
         const int64_t number = sqlite3_column_int64(stmt, 0);
+        store_text(id, sizeof id, stmt, 1);
         sqlite3_reset(stmt);
-        COT_TRY(move_delivery(store, number, delivery, err));
+        COT_TRY(store_job_get(store, id, &owner, err));
+        if (delivery == DELIVERY_RETRY && can_redo(&owner))
+            COT_TRY(store_redo(store, id, err)); /* moves this delivery, too */
+        else
+            COT_TRY(move_delivery(store, number, delivery, err));
     }
 done:
     return store_end(store, status, err);

@@ -21,7 +21,7 @@
     " AND j.changed_us<?3 AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.job=j.id AND (d.state IN (?4,?5)"           \
     " OR d.changed_us>=?3)) ORDER BY j.rowid LIMIT ?7"
 
-/* The next chunk after *last; nothing leaves these states but by a person's retry, which needs no image. */
+/* The next chunk after *last. */
 static cot_status list_ended(cot_store *store, int64_t before_us, int64_t *last, char (*ids)[COT_JOB_ID], size_t *n,
                              cot_error *err)
 {
@@ -45,7 +45,28 @@ static cot_status forget_chunk(cot_store *store, char (*ids)[COT_JOB_ID], size_t
 {
     cot_status status = store_begin(store, err);
     if (status != COT_OK) return status;
-    for (size_t i = 0; i < n; i++) COT_TRY(store_run(store, err, "UPDATE job SET kept=0 WHERE id=?1", "s", ids[i]));
+    for (size_t i = 0; i < n; i++) {
+        COT_TRY(store_run(store, err, "UPDATE job SET kept=0 WHERE id=?1 AND state IN (?2,?3)", "sii", ids[i],
+                          (long long)COT_JOB_REPORTED, (long long)COT_JOB_DROPPED));
+        if (sqlite3_changes(store->db) == 0) ids[i][0] = 0; /* received again meanwhile */
+    }
+done:
+    return store_end(store, status, err);
+}
+
+/* Under the write lock, so that the same image cannot be received again between the look and the removal. */
+static cot_status remove_forgotten(cot_store *store, const char *id, size_t *removed, cot_error *err)
+{
+    char path[STORE_FOLDER + 64];
+    sqlite3_stmt *stmt;
+    bool forgotten = false;
+    cot_status status = store_begin(store, err);
+    if (status != COT_OK) return status;
+    store_object_path(store, id, path, sizeof path);
+    COT_TRY(store_query(&stmt, store, err, "SELECT 1 FROM job WHERE id=?1 AND kept=0", "s", id));
+    COT_TRY(store_step(store, stmt, &forgotten, err));
+    sqlite3_reset(stmt);
+    if (forgotten && unlink(path) == 0) (*removed)++;
 done:
     return store_end(store, status, err);
 }
@@ -53,7 +74,7 @@ done:
 static cot_status purge_images(cot_store *store, double keep_days, size_t *removed, cot_error *err)
 {
     cot_status status;
-    char ids[CHUNK][COT_JOB_ID], path[STORE_FOLDER + 64];
+    char ids[CHUNK][COT_JOB_ID];
     size_t n = 0;
     int64_t last = 0;
     const int64_t before_us = cot_now_us() - (int64_t)(keep_days * 86400e6);
@@ -62,8 +83,7 @@ static cot_status purge_images(cot_store *store, double keep_days, size_t *remov
         if (n > 0) COT_TRY(forget_chunk(store, ids, n, err));
         for (size_t i = 0; i < n; i++) {
             STORE_POINT("purge: forgotten");
-            store_object_path(store, ids[i], path, sizeof path);
-            if (unlink(path) == 0) (*removed)++;
+            if (ids[i][0]) COT_TRY(remove_forgotten(store, ids[i], removed, err));
         }
     } while (n == CHUNK);
 done:

@@ -10,7 +10,7 @@
 
 /* A row stamped later than now was written before the clock was set back; it must not wait for the clock to catch up. */
 #define CLAIMABLE                                                                                                      \
-    "SELECT j.id, j.deaths FROM job j WHERE j.state=?1 AND NOT (j.received_us>?2 AND j.received_us<=?3)"               \
+    "SELECT j.id, j.deaths + j.alone FROM job j WHERE j.state=?1 AND NOT (j.received_us>?2 AND j.received_us<=?3)"     \
     " AND NOT EXISTS (SELECT 1 FROM job s WHERE s.study=j.study AND s.received_us>?2 AND s.received_us<=?3)"           \
     " AND NOT EXISTS (SELECT 1 FROM job p WHERE p.id=j.predecessor AND p.state IN (?1,?4))"                            \
     " ORDER BY j.received_us, j.rowid LIMIT ?5"
@@ -86,7 +86,8 @@ static cot_status add_delivery(cot_store *store, const char *job, const char *de
 {
     return store_run(
         store, err,
-        "INSERT INTO delivery(job, destination, state, next_us, first_us, changed_us) VALUES(?1,?2,?3,?4,?4,?4)",
+        "INSERT INTO delivery(job, destination, state, next_us, first_us, changed_us) VALUES(?1,?2,?3,?4,?4,?4)"
+        " ON CONFLICT(job, destination) DO NOTHING", /* read again: it has waited, or is delivered */
         "ssii", job, destination, (long long)COT_DELIVERY_WAITING, (long long)cot_now_us());
 }
 
@@ -97,10 +98,10 @@ cot_status cot_store_reported(cot_store *store, const char *job, const cot_store
     if (status != COT_OK) return status;
     COT_TRY(store_move_job(store, job, JOB_REPORT, err));
     STORE_POINT("reported: moved");
-    COT_TRY(store_run(store, err, "UPDATE job SET reason=?2 WHERE id=?1", "ss", job,
+    COT_TRY(store_run(store, err, "UPDATE job SET reason=?2, alone=0 WHERE id=?1", "ss", job,
                       report->refusal ? report->refusal : ""));
     COT_TRY(store_run(store, err,
-                      "INSERT INTO reading(job, report, fallback, sop_instance, series, made_us, chain)"
+                      "INSERT OR REPLACE INTO reading(job, report, fallback, sop_instance, series, made_us, chain)"
                       " VALUES(?1,?2,?3,?4,?5,?6,?7)",
                       "sssssis", job, report_name(store, report->report), report_name(store, report->fallback),
                       report->sop_instance, report->series, (long long)cot_now_us(),
@@ -123,6 +124,36 @@ done:
     return status;
 }
 
+/* One more death; *failed: it was one too many. */
+static cot_status unread_job(cot_store *store, const char *job, bool counts, const char *reason, bool *failed,
+                             cot_error *err)
+{
+    cot_status status;
+    sqlite3_stmt *stmt;
+    bool row;
+    COT_TRY(store_query(&stmt, store, err, "SELECT deaths FROM job WHERE id=?1", "s", job));
+    COT_TRY(store_step(store, stmt, &row, err));
+    const unsigned deaths = (row ? store_unsigned(stmt, 0) : 0) + counts;
+    sqlite3_reset(stmt);
+    *failed = deaths >= STORE_DEATHS;
+    if (*failed) {
+        COT_TRY(give_up_job(store, job, reason, err));
+    } else {
+        COT_TRY(store_move_job(store, job, JOB_RELEASE, err));
+    }
+    status = store_run(store, err, "UPDATE job SET deaths=?2, alone=1 WHERE id=?1", "si", job, (long long)deaths);
+done:
+    return status;
+}
+
+cot_status cot_store_unread(cot_store *store, const char *job, bool counts, const char *reason, bool *failed,
+                            cot_error *err)
+{
+    const cot_status status = store_begin(store, err);
+    *failed = false;
+    return status == COT_OK ? store_end(store, unread_job(store, job, counts, reason, failed, err), err) : status;
+}
+
 cot_status cot_store_failed(cot_store *store, const char *job, const char *reason, cot_error *err)
 {
     const cot_status status = store_begin(store, err);
@@ -130,12 +161,17 @@ cot_status cot_store_failed(cot_store *store, const char *job, const char *reaso
 }
 
 /* ---- sender ---- */
+/* A job that is being read again has no report to send yet. */
+#define HAS_REPORT "EXISTS (SELECT 1 FROM job j WHERE j.id=d.job AND j.state=2)"
+_Static_assert(COT_JOB_REPORTED == 2, "HAS_REPORT names the state by its number");
 #define DUE                                                                                                            \
-    "SELECT id, deaths FROM delivery WHERE state=?1 AND destination=?2 AND next_us<=?3 ORDER BY next_us, id LIMIT ?4"
+    "SELECT id, deaths FROM delivery d WHERE state=?1 AND destination=?2 AND next_us<=?3 AND " HAS_REPORT              \
+    " ORDER BY next_us, id LIMIT ?4"
 /* Put off before the clock was set back: due as well, else they would wait for the clock to catch up. */
 #define FROM_THE_FUTURE                                                                                                \
-    "SELECT id, deaths FROM delivery INDEXED BY delivery_changed WHERE state=?1 AND destination=?2 AND changed_us>?3"  \
-    " AND next_us>?3 LIMIT ?4"
+    "SELECT id, deaths FROM delivery d INDEXED BY delivery_changed WHERE state=?1 AND destination=?2 AND "             \
+    "changed_us>?3"                                                                                                    \
+    " AND next_us>?3 AND " HAS_REPORT " LIMIT ?4"
 
 /* Appends to ids; a suspect, whose sender died before, comes alone. */
 static cot_status add_due(cot_store *store, const char *sql, const char *destination, int64_t *ids, size_t max,

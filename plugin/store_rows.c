@@ -66,6 +66,7 @@ cot_status store_read_job(cot_store *store, cot_job *job, sqlite3_stmt *stmt, co
     store_text(job->reason, sizeof job->reason, stmt, 14);
     store_text(job->owner, sizeof job->owner, stmt, 15);
     report_path(store, job->report, sizeof job->report, stmt, 16);
+    job->alone = sqlite3_column_int(stmt, 17) != 0;
     return job->predecessor[0] ? read_predecessor_report(store, job, err) : COT_OK;
 }
 

@@ -11,6 +11,7 @@ static const char schema[] =
     " dataset_sha256 TEXT NOT NULL, calling TEXT NOT NULL, host TEXT NOT NULL,"
     " received_us INTEGER NOT NULL, changed_us INTEGER NOT NULL,"
     " attempts INTEGER NOT NULL DEFAULT 0, deaths INTEGER NOT NULL DEFAULT 0,"
+    " alone INTEGER NOT NULL DEFAULT 0," /* comes alone: trouble in a batch, not counted as a death */
     " predecessor TEXT REFERENCES job(id), reason TEXT NOT NULL DEFAULT '',"
     " owner TEXT NOT NULL DEFAULT '', owner_pid INTEGER NOT NULL DEFAULT 0);"
     "CREATE INDEX job_state ON job(state, received_us);"

@@ -67,6 +67,8 @@ static inline cot_status report(cot_store *store, const char *job, cot_error *er
     static const char *const destinations[] = {"PACS"};
     char path[1024];
     cot_store_report_path(store, job, "reading", path, sizeof path);
+    FILE *file = fopen(path, "w");
+    if (!file || fputs("report", file) < 0 || fclose(file) != 0) return cot_fail(err, COT_E_IO, "write %s", path);
     const cot_store_report made = {
         .report = path, .sop_instance = "2.25.1", .series = "2.25.2", .chain_json = "{\"a\":1}"};
     return cot_store_reported(store, job, &made, destinations, 1, err);

@@ -11,9 +11,13 @@ TEST(job_table_moves_exactly_what_the_drawing_allows)
 {
     static const int want[JOB_EVENTS][COT_JOB_STATES] = {
         /*               received             reading            reported failed              dropped */
-        [JOB_CLAIM] = {COT_JOB_READING, -1, -1, -1, -1},   [JOB_RELEASE] = {-1, COT_JOB_RECEIVED, -1, -1, -1},
-        [JOB_REPORT] = {-1, COT_JOB_REPORTED, -1, -1, -1}, [JOB_GIVE_UP] = {-1, COT_JOB_FAILED, -1, -1, -1},
-        [JOB_RETRY] = {-1, -1, -1, COT_JOB_RECEIVED, -1},  [JOB_DROP] = {COT_JOB_DROPPED, -1, -1, COT_JOB_DROPPED, -1},
+        [JOB_CLAIM] = {COT_JOB_READING, -1, -1, -1, -1},
+        [JOB_RELEASE] = {-1, COT_JOB_RECEIVED, -1, -1, -1},
+        [JOB_REPORT] = {-1, COT_JOB_REPORTED, -1, -1, -1},
+        [JOB_GIVE_UP] = {-1, COT_JOB_FAILED, -1, -1, -1},
+        [JOB_RETRY] = {-1, -1, -1, COT_JOB_RECEIVED, -1},
+        [JOB_DROP] = {COT_JOB_DROPPED, -1, -1, COT_JOB_DROPPED, -1},
+        [JOB_REDO] = {-1, -1, COT_JOB_RECEIVED, COT_JOB_RECEIVED, -1},
     };
     cot_error err = COT_ERROR_INIT;
     cot_store *store = open_new();
@@ -310,7 +314,7 @@ TEST(store_survives_close_and_refuses_another_version_or_a_strangers_file)
     CHECK_NUMBER(number(store, "SELECT count(*) FROM job"), 1);
     CHECK(sqlite3_exec(store->db, "PRAGMA user_version=7", NULL, NULL, NULL) == SQLITE_OK);
     cot_store_close(store);
-    CHECK_FAILS(cot_store_open(&store, folder, &err), COT_E_REFUSED, "has version 7, this program knows version 1");
+    CHECK_FAILS(cot_store_open(&store, folder, &err), COT_E_REFUSED, "has version 7, this program knows version 2");
     CHECK(store == NULL);
     snprintf(path, sizeof path, "%s/db", folder);
     FILE *file = fopen(path, "w");

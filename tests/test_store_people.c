@@ -133,4 +133,126 @@ TEST(purge_removes_images_long_after_the_last_delivery_and_keeps_the_rest)
     close_and_remove(store);
 }
 
+/* ---- reading again ---- */
+/* One job, reported, its delivery dead; the report's file gone. */
+static void lose_report(cot_store *store, char job[COT_JOB_ID], cot_job *row)
+{
+    cot_error err = COT_ERROR_INIT;
+    cot_job jobs[1];
+    size_t n = 0;
+    receive_ok(store, "1.1", "aa", "1", job);
+    CHECK_OK(cot_store_claim(store, "w", 0, jobs, 1, &n, &err));
+    CHECK_OK(report(store, job, &err));
+    set_state(store, "delivery", "1", COT_DELIVERY_DEAD);
+    CHECK_OK(cot_store_job(store, job, row, NULL, &err));
+    CHECK(unlink(row->report) == 0);
+}
+
+static void read_again(cot_store *store, const char *job)
+{
+    cot_error err = COT_ERROR_INIT;
+    cot_job jobs[1];
+    cot_delivery d[1];
+    size_t n = 0;
+    CHECK_OK(cot_store_take(store, "s", "PACS", d, 1, &n, &err));
+    CHECK_NUMBER(n, 0); /* it waits for the new report */
+    CHECK_OK(cot_store_claim(store, "w", 0, jobs, 1, &n, &err));
+    CHECK_NUMBER(n, 1);
+    CHECK_TEXT(jobs[0].id, job);
+    CHECK(access(jobs[0].object, R_OK) == 0);
+    CHECK_OK(report(store, job, &err));
+    CHECK_OK(cot_store_take(store, "s", "PACS", d, 1, &n, &err));
+    CHECK_NUMBER(n, 1);
+    CHECK_NUMBER(number(store, "SELECT count(*) FROM delivery"), 1);
+    CHECK_NUMBER(number(store, "SELECT count(*) FROM reading"), 1);
+}
+
+TEST(retry_reads_an_image_again_whose_report_file_is_gone)
+{
+    cot_error err = COT_ERROR_INIT;
+    cot_job row;
+    char job[COT_JOB_ID];
+    size_t n = 0;
+    for (int all = 0; all < 2; all++) {
+        cot_store *store = open_new();
+        lose_report(store, job, &row);
+        CHECK_OK(cot_store_retry(store, all ? NULL : job, &n, &err));
+        CHECK_NUMBER(n, 1);
+        read_again(store, job);
+        close_and_remove(store);
+    }
+    cot_store *store = open_new();
+    lose_report(store, job, &row);
+    CHECK(unlink(row.object) == 0);
+    CHECK_FAILS(cot_store_retry(store, job, &n, &err), COT_E_REFUSED, "send the image again");
+    close_and_remove(store);
+}
+
+TEST(same_image_sent_again_is_read_again_when_its_job_failed_or_its_report_is_gone)
+{
+    cot_error err = COT_ERROR_INIT;
+    cot_job row, jobs[1];
+    char job[COT_JOB_ID], again[COT_JOB_ID];
+    bool duplicate = true;
+    size_t n = 0;
+    cot_store *store = open_new();
+    lose_report(store, job, &row);
+    CHECK(unlink(row.object) == 0);
+    CHECK_OK(receive(store, "1.1", "aa", "1", again, &duplicate, &err));
+    CHECK(!duplicate);
+    CHECK_TEXT(again, job);
+    CHECK_OK(receive(store, "1.1", "aa", "1", again, &duplicate, &err)); /* and once more: it waits already */
+    CHECK(duplicate);
+    CHECK_NUMBER(count_files("incoming"), 0);
+    read_again(store, job);
+    close_and_remove(store);
+
+    store = open_new();
+    receive_ok(store, "1.1", "aa", "1", job);
+    CHECK_OK(cot_store_claim(store, "w", 0, jobs, 1, &n, &err));
+    CHECK_OK(cot_store_failed(store, job, "no", &err));
+    CHECK_OK(receive(store, "1.1", "aa", "1", again, &duplicate, &err));
+    CHECK(!duplicate);
+    CHECK_TEXT(again, job);
+    CHECK_OK(cot_store_job(store, job, &row, NULL, &err));
+    CHECK_NUMBER(row.state, COT_JOB_RECEIVED);
+    CHECK_TEXT(row.reason, "");
+    CHECK_NUMBER(count_files("objects"), 1);
+    close_and_remove(store);
+}
+
+TEST(unread_job_comes_alone_and_fails_at_the_third_counted_time)
+{
+    cot_error err = COT_ERROR_INIT;
+    cot_store *store = open_new();
+    cot_job jobs[2], row;
+    char a[COT_JOB_ID], b[COT_JOB_ID];
+    size_t n = 0;
+    bool failed = true;
+    receive_ok(store, "1.1", "aa", "1", a);
+    fake_now++;
+    receive_ok(store, "1.2", "bb", "1", b);
+    CHECK_OK(cot_store_claim(store, "w", 0, jobs, 2, &n, &err));
+    CHECK_NUMBER(n, 2);
+    CHECK(!jobs[0].alone);
+    for (size_t i = 0; i < 2; i++) {
+        CHECK_OK(cot_store_unread(store, jobs[i].id, false, "killed", &failed, &err));
+        CHECK(!failed);
+    }
+    CHECK_NUMBER(number(store, "SELECT sum(deaths) FROM job"), 0);
+    for (int i = 1; i <= 3; i++) {
+        CHECK_OK(cot_store_claim(store, "w", 0, jobs, 2, &n, &err));
+        CHECK_NUMBER(n, 1);
+        CHECK_TEXT(jobs[0].id, a);
+        CHECK(jobs[0].alone);
+        CHECK_OK(cot_store_unread(store, a, true, "killed", &failed, &err));
+        CHECK_NUMBER(failed, i == 3);
+    }
+    CHECK_OK(cot_store_job(store, a, &row, NULL, &err));
+    CHECK_NUMBER(row.state, COT_JOB_FAILED);
+    CHECK_TEXT(row.reason, "killed");
+    CHECK_FAILS(cot_store_unread(store, a, true, "killed", &failed, &err), COT_E_REFUSED, "is failed");
+    close_and_remove(store);
+}
+
 CHECK_MAIN
