@@ -218,16 +218,28 @@ static cot_status fail_none(const device_scan *scan, const char *match, cot_erro
                     there);
 }
 
-static cot_status choose(const device_scan *scan, const char *match, size_t *best, cot_error *err)
+/* The best first; equally good ones in the platforms' order. */
+static cot_status choose(const device_scan *scan, const char *match, size_t skip, size_t *best, cot_error *err)
 {
-    int rank = 0;
-    for (size_t i = 0; i < scan->n; i++) {
-        const cot_device_info *info = &scan->infos[i];
-        if (!info->usable || !matches(info, match) || rank_of(info) <= rank) continue;
-        rank = rank_of(info);
-        *best = i;
-    }
-    return rank ? COT_OK : fail_none(scan, match, err);
+    for (int rank = 3; rank > 0; rank--)
+        for (size_t i = 0; i < scan->n; i++) {
+            const cot_device_info *info = &scan->infos[i];
+            if (!info->usable || !matches(info, match) || rank_of(info) != rank || skip-- > 0) continue;
+            *best = i;
+            return COT_OK;
+        }
+    return fail_none(scan, match, err);
+}
+
+cot_status cot_devices_matching(size_t *n, const char *match, cot_error *err)
+{
+    device_scan scan;
+    *n = 0;
+    const cot_status status = scan_all(&scan, err);
+    for (size_t i = 0; status == COT_OK && i < scan.n; i++)
+        *n += scan.infos[i].usable && matches(&scan.infos[i], match);
+    scan_fini(&scan);
+    return status;
 }
 
 /* ---- open and close ---- */
@@ -277,7 +289,7 @@ cot_status cot_device_open(cot_device **out, const cot_device_options *options, 
     *out = NULL;
     if (!options) options = &defaults;
     COT_TRY(scan_all(&scan, err));
-    COT_TRY(choose(&scan, options->match, &best, err));
+    COT_TRY(choose(&scan, options->match, options->skip, &best, err));
     device = calloc(1, sizeof *device);
     if (!device) {
         status = cot_fail(err, COT_E_MEMORY, "open device: no memory");

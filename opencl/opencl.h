@@ -31,11 +31,14 @@ typedef struct cot_device_options {
     cot_gemm_choice gemm;   /* AUTO: measured at first start, remembered in cache_dir */
     void (*progress)(void *ctx, const char *what, unsigned done, unsigned all); /* program builds; may be NULL */
     void *progress_ctx;
+    size_t skip;            /* so many of the best matching devices are passed over */
 } cot_device_options;
-#define COT_DEVICE_OPTIONS_INIT { NULL, NULL, COT_GEMM_AUTO, NULL, NULL }
+#define COT_DEVICE_OPTIONS_INIT { NULL, NULL, COT_GEMM_AUTO, NULL, NULL, 0 }
 typedef struct cot_device cot_device;
 cot_status cot_device_open(cot_device **out, const cot_device_options *options, cot_error *err);
 void cot_device_close(cot_device *device);
+/* How many usable devices match: skip may be 0 to *n - 1. */
+cot_status cot_devices_matching(size_t *n, const char *match, cot_error *err);
 const cot_device_info *cot_device_about(const cot_device *device); /* borrowed */
 cot_gemm_choice cot_device_gemm(const cot_device *device);        /* TILE or CLBLAST, never AUTO */
 cot_status cot_device_finish(cot_device *device, cot_error *err);  /* waits; reports a lost device */
