@@ -23,10 +23,12 @@ cot_status cot_package_print(const cot_package *package, FILE *stream, bool tens
 typedef struct cot_import_options {
     const char *source;   /* folder with weights.safetensors and summary.json */
     const char *out;      /* package folder to make (must not exist) */
+    const char *clip;     /* folder of a CLIP checkpoint (config.json, model.safetensors) for the encoder; NULL: the encoder is
+                             in source: a ResNet-18 under cnn., or CLIP under any of its names */
     const char *name, *version; /* NULL: from the source */
     const char *training; /* sentence(s) on how it was trained; NULL: made from summary.json */
     bool keep_extra;      /* copy tensors of other heads (e.g. findings.) along; left out otherwise. Either way model.json
-                             names them as ignored. What is under cnn. or student. and does not fit is refused. */
+                             names them as ignored. What is under cnn., student. or among CLIP's and does not fit is refused. */
     const char *notice;      /* NULL: "notice" of summary.json, else a general demonstration notice */
     const char *attribution; /* origin and terms of the training data; NULL: "attribution" of summary.json, else "not stated" */
 } cot_import_options;

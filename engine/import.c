@@ -1,6 +1,9 @@
-/* Makes a package from a folder that a training run left: weights.safetensors and summary.json. The package appears whole
- * under its name or not at all; the same source gives the same bytes.
+/* Makes a package from a folder that a training run left: weights.safetensors and summary.json; CLIP may also come from a
+ * checkpoint folder of its own. The package appears whole under its name or not at all; the same source gives the same
+ * bytes.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "engine/checkpoint.h"
+#include "engine/clip.h"
 #include "engine/package.h"
 
 #include <errno.h>
@@ -20,7 +23,11 @@ typedef struct importing {
     cJSON *summary, *card;
     safetensors *source;
     architecture arch;
-    tensor *tensors; /* what is written: the architecture's, then kept extras */
+    clip_checkpoint clip; /* its tensors may be those of source */
+    naming_claim *claims; /* [tensors of source] what CLIP takes of them */
+    const char *student;  /* what stands before the student's names in source: "student." or nothing */
+    tensor_spec *table;   /* the architecture's */
+    tensor *tensors;      /* what is written: the architecture's, then kept extras */
     size_t n;
     cJSON *left_out, *kept; /* belong to card */
 } importing;
@@ -64,31 +71,56 @@ static cot_status first_dimension(size_t *out, const importing *im, const char *
 {
     const tensor *t = safetensors_find(im->source, name);
     if (!t || !t->rank || !t->shape[0])
-        return cot_fail(err, COT_E_MODEL,
-                        "%s: tensor %s is missing: only a ResNet-18 (torchvision names under cnn.) with a "
-                        "Step-CoT student (student.) can be imported",
-                        im->weights_path, name);
+        return cot_fail(
+            err, COT_E_MODEL,
+            "%s: tensor %s is missing: only a ResNet-18 (torchvision names under cnn.) or a CLIP image tower "
+            "with a Step-CoT student (student.) can be imported",
+            im->weights_path, name);
     *out = t->shape[0];
     return COT_OK;
 }
 
-/* Width and feature size from the tensors, step sizes from the schema. */
-static cot_status find_architecture(importing *im, cot_error *err)
+static bool has_clip(const safetensors *file)
+{
+    for (size_t i = 0; i < safetensors_count(file); i++)
+        if (ends(safetensors_at(file, i)->name, ".class_embedding")) return true;
+    return false;
+}
+
+/* Sizes of the encoder, from its tensors. */
+static cot_status find_encoder(importing *im, cot_error *err)
 {
     cot_status status;
-    COT_TRY(first_dimension(&im->arch.width, im, "cnn.conv1.weight", err));
-    COT_TRY(first_dimension(&im->arch.dim, im, STUDENT_PROJECTION ".0.weight", err));
+    const bool inside = !im->options->clip && !safetensors_find(im->source, "cnn.conv1.weight") && has_clip(im->source);
+    im->claims = calloc(safetensors_count(im->source) + 1, sizeof *im->claims);
+    if (!im->claims) return cot_fail(err, COT_E_MEMORY, "model import: no memory");
+    if (im->options->clip)
+        COT_TRY(clip_checkpoint_open(&im->clip, im->options->clip, err));
+    else if (inside)
+        COT_TRY(naming_clip(&im->clip.tensors, &im->clip.shape, im->claims, im->source, im->weights_path, CLIP_PREFIX,
+                            0, err));
+    else
+        COT_TRY(first_dimension(&im->arch.width, im, "cnn.conv1.weight", err));
+    if (inside) im->clip.normalisation = clip_published;
+    im->arch.encoder = im->clip.tensors.n ? ENCODER_CLIP : ENCODER_RESNET18;
+    im->arch.clip = im->clip.shape;
+done:
+    return status;
+}
+
+/* The student's feature size from its tensors, step sizes from the schema. */
+static cot_status find_student(importing *im, cot_error *err)
+{
+    cot_status status;
+    im->student = safetensors_find(im->source, STUDENT_PROJECTION ".0.weight") ||
+                          !safetensors_find(im->source, STUDENT_PROJECTION ".0.weight" + strlen(STUDENT_PREFIX))
+                      ? STUDENT_PREFIX
+                      : "";
+    COT_TRY(first_dimension(&im->arch.dim, im,
+                            STUDENT_PROJECTION ".0.weight" + (im->student[0] ? 0 : strlen(STUDENT_PREFIX)), err));
     if (im->arch.width > CARD_WIDTH_MAX || im->arch.dim > CARD_DIM_MAX) {
         status = cot_fail(err, COT_E_MODEL, "%s: width %zu or feature %zu is above %d, %d", im->weights_path,
                           im->arch.width, im->arch.dim, CARD_WIDTH_MAX, CARD_DIM_MAX);
-        goto done;
-    }
-    const cJSON *said = cJSON_GetObjectItemCaseSensitive(im->summary, "width");
-    if (said && (!cJSON_IsNumber(said) || said->valuedouble != (double)im->arch.width)) {
-        status = cot_fail(err, COT_E_MODEL,
-                          "%s: \"width\" is not %zu, which the weights have: the two files are not of one "
-                          "training run",
-                          im->summary_path, im->arch.width);
         goto done;
     }
     im->arch.n_steps = im->steps->n_steps;
@@ -100,46 +132,88 @@ done:
     return status;
 }
 
-/* ---- tensors ---- */
-static cot_status sort_out_extra(importing *im, const tensor *t, cot_error *err)
+static cot_status find_architecture(importing *im, cot_error *err)
 {
-    const bool counter = ends(t->name, ".num_batches_tracked"); /* training bookkeeping of batch norm */
-    if (!counter && (starts(t->name, "cnn.") || starts(t->name, "student.")))
+    cot_status status;
+    COT_TRY(find_encoder(im, err));
+    COT_TRY(find_student(im, err));
+    const cJSON *said = cJSON_GetObjectItemCaseSensitive(im->summary, "width");
+    const size_t width = im->arch.encoder == ENCODER_CLIP ? im->arch.clip.width : im->arch.width;
+    if (said && (!cJSON_IsNumber(said) || said->valuedouble != (double)width))
+        status = cot_fail(err, COT_E_MODEL,
+                          "%s: \"width\" is not %zu, which the weights have: the two files are not of one "
+                          "training run",
+                          im->summary_path, width);
+done:
+    return status;
+}
+
+/* ---- tensors ---- */
+/* What looks like one of our models' but fits nowhere: not an extra, but a sign of another architecture. */
+static bool is_stray(const importing *im, const char *name)
+{
+    if (ends(name, ".num_batches_tracked")) return false; /* training bookkeeping of batch norm */
+    if (im->arch.encoder == ENCODER_CLIP && (strstr(name, "visual.") || strstr(name, "vision_model."))) return true;
+    return starts(name, "cnn.") || starts(name, STUDENT_PREFIX) ||
+           (!im->student[0] && (starts(name, "img_proj.") || starts(name, "step_heads.")));
+}
+
+static cot_status sort_out_extra(importing *im, size_t at, cot_error *err)
+{
+    const tensor *t = safetensors_at(im->source, at);
+    if (im->claims[at] == NAMING_UNKNOWN && is_stray(im, t->name))
         return cot_fail(err, COT_E_MODEL,
-                        "%s: tensor %s does not belong to a ResNet-18 student with %zu steps: another "
+                        "%s: tensor %s does not belong to a %s with %zu steps: another "
                         "architecture, or weights for another step schema",
-                        im->weights_path, t->name, im->arch.n_steps);
-    const bool keep = im->options->keep_extra && !counter;
+                        im->weights_path, t->name, architecture_kind(im->arch.encoder), im->arch.n_steps);
+    const bool keep = im->options->keep_extra && im->claims[at] == NAMING_UNKNOWN &&
+                      !ends(t->name, ".num_batches_tracked") && !starts(t->name, CLIP_PREFIX);
     if (keep) im->tensors[im->n++] = *t;
     if (!cJSON_AddItemToArray(keep ? im->kept : im->left_out, cJSON_CreateString(t->name)))
         return cot_fail(err, COT_E_MEMORY, "model import: no memory");
     return COT_OK;
 }
 
+/* A tensor of the architecture, from the checkpoint of CLIP or from the source, where the student may lack its prefix. */
+static cot_status choose_tensor(importing *im, const tensor_spec *spec, cot_error *err)
+{
+    cot_status status = COT_OK;
+    const size_t skip = starts(spec->name, STUDENT_PREFIX) ? strlen(STUDENT_PREFIX) - strlen(im->student) : 0;
+    tensor *t = &im->tensors[im->n];
+    for (size_t i = 0; i < im->clip.tensors.n; i++)
+        if (!strcmp(im->clip.tensors.tensors[i].name, spec->name)) {
+            *t = im->clip.tensors.tensors[i];
+            im->n++;
+            return COT_OK;
+        }
+    tensor_spec theirs = *spec;
+    snprintf(theirs.name, sizeof theirs.name, "%s", spec->name + skip);
+    COT_TRY(package_check_tensor(im->source, &theirs, im->weights_path, err));
+    const tensor *found = safetensors_find(im->source, theirs.name);
+    *t = *found;
+    t->name = spec->name;
+    im->n++;
+    if (im->claims[found - safetensors_at(im->source, 0)] == NAMING_UNKNOWN)
+        im->claims[found - safetensors_at(im->source, 0)] = NAMING_TAKEN;
+done:
+    return status;
+}
+
 static cot_status choose_tensors(importing *im, cot_error *err)
 {
     cot_status status;
-    tensor_spec *table = NULL;
     size_t n = 0;
     const size_t all = safetensors_count(im->source);
-    COT_TRY(architecture_tensors(&table, &n, &im->arch, err));
+    COT_TRY(architecture_tensors(&im->table, &n, &im->arch, err));
     im->tensors = calloc(all + n, sizeof *im->tensors);
     if (!im->tensors) {
         status = cot_fail(err, COT_E_MEMORY, "model import: no memory");
         goto done;
     }
-    for (size_t i = 0; i < n; i++) {
-        COT_TRY(package_check_tensor(im->source, &table[i], im->weights_path, err));
-        im->tensors[im->n++] = *safetensors_find(im->source, table[i].name);
-    }
-    for (size_t i = 0; i < all; i++) {
-        const tensor *t = safetensors_at(im->source, i);
-        bool known = false;
-        for (size_t k = 0; k < n && !known; k++) known = !strcmp(table[k].name, t->name);
-        if (!known) COT_TRY(sort_out_extra(im, t, err));
-    }
+    for (size_t i = 0; i < n; i++) COT_TRY(choose_tensor(im, &im->table[i], err));
+    for (size_t i = 0; i < all; i++)
+        if (im->claims[i] != NAMING_TAKEN) COT_TRY(sort_out_extra(im, i, err));
 done:
-    free(table);
     return status;
 }
 
@@ -180,11 +254,28 @@ static bool add_identity(importing *im)
                                    choose_text(im, o->attribution, "attribution", "not stated"));
 }
 
+/* The members of card.c's read_clip. */
+static bool add_clip(cJSON *parent, const clip_shape *s)
+{
+    const struct {
+        const char *key;
+        size_t value;
+    } sizes[] = {{"resolution", s->resolution}, {"patch", s->patch}, {"width", s->width},      {"layers", s->layers},
+                 {"heads", s->heads},           {"inner", s->inner}, {"features", s->features}};
+    cJSON *part = cJSON_AddObjectToObject(parent, "encoder");
+    bool ok = part != NULL;
+    for (size_t i = 0; ok && i < sizeof sizes / sizeof *sizes; i++)
+        ok = cJSON_AddNumberToObject(part, sizes[i].key, (double)sizes[i].value) != NULL;
+    return ok;
+}
+
 static bool add_architecture(importing *im)
 {
+    const bool is_clip = im->arch.encoder == ENCODER_CLIP;
     cJSON *part = cJSON_AddObjectToObject(im->card, "architecture"), *classes;
     if (!part || !cJSON_AddStringToObject(part, "kind", architecture_kind(im->arch.encoder)) ||
-        !cJSON_AddNumberToObject(part, "width", (double)im->arch.width) ||
+        !(is_clip ? add_clip(part, &im->arch.clip)
+                  : cJSON_AddNumberToObject(part, "width", (double)im->arch.width) != NULL) ||
         !cJSON_AddNumberToObject(part, "dim", (double)im->arch.dim) ||
         !(classes = cJSON_AddArrayToObject(part, "step_classes")))
         return false;
@@ -193,20 +284,53 @@ static bool add_architecture(importing *im)
     return true;
 }
 
+/* The shortest decimal that is this float again: what people wrote, mostly. */
+static double as_written(float value)
+{
+    char text[32] = "";
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        if (strtof(text, NULL) == value) break;
+    }
+    return strtod(text, NULL);
+}
+
+/* "mean" or "std": one number per channel. */
+static bool add_channels(cJSON *part, const char *key, const float values[CLIP_CHANNELS])
+{
+    cJSON *list = cJSON_AddArrayToObject(part, key);
+    for (size_t i = 0; list && i < CLIP_CHANNELS; i++)
+        if (!cJSON_AddItemToArray(list, cJSON_CreateNumber(as_written(values[i])))) return false;
+    return list != NULL;
+}
+
+static bool add_clip_normalisation(const importing *im, cJSON *part)
+{
+    const clip_normalisation *z = &im->clip.normalisation;
+    return cJSON_AddStringToObject(part, "patch embedding", "the one channel stands for three, each normalised") &&
+           add_channels(part, "mean", z->mean) && add_channels(part, "std", z->std);
+}
+
 static cot_status add_preprocessing(importing *im, cot_error *err)
 {
-    cot_status status;
-    size_t size;
-    double mean, std;
-    COT_TRY(json_size(&size, im->summary, "size", CARD_SIZE_MIN, CARD_SIZE_MAX, im->summary_path, err));
-    COT_TRY(json_number(&mean, im->summary, "mean", -1e6, 1e6, im->summary_path, err));
-    COT_TRY(json_number(&std, im->summary, "std", 1e-6, 1e6, im->summary_path, err));
+    cot_status status = COT_OK;
+    size_t size = im->arch.clip.resolution;
+    double mean = 0, std = 1;
+    const bool is_clip = im->arch.encoder == ENCODER_CLIP;
+    if (!is_clip) {
+        COT_TRY(json_size(&size, im->summary, "size", CARD_SIZE_MIN, CARD_SIZE_MAX, im->summary_path, err));
+        COT_TRY(json_number(&mean, im->summary, "mean", -1e6, 1e6, im->summary_path, err));
+        COT_TRY(json_number(&std, im->summary, "std", 1e-6, 1e6, im->summary_path, err));
+    }
     cJSON *part = cJSON_AddObjectToObject(im->card, "preprocessing");
-    const bool ok = part && cJSON_AddNumberToObject(part, "size", (double)size) &&
-                    cJSON_AddStringToObject(part, "filter", choose_text(im, NULL, "filter", "bicubic")) &&
-                    cJSON_AddStringToObject(part, "fit", "stretch") && cJSON_AddNumberToObject(part, "channels", 1) &&
-                    cJSON_AddStringToObject(part, "stem", "the one channel stands for three equal ones") &&
-                    cJSON_AddNumberToObject(part, "mean", mean) && cJSON_AddNumberToObject(part, "std", std);
+    bool ok = part && cJSON_AddNumberToObject(part, "size", (double)size) &&
+              cJSON_AddStringToObject(part, "filter", choose_text(im, NULL, "filter", "bicubic")) &&
+              cJSON_AddStringToObject(part, "fit", "stretch") && cJSON_AddNumberToObject(part, "channels", 1);
+    if (ok && is_clip)
+        ok = add_clip_normalisation(im, part);
+    else if (ok)
+        ok = cJSON_AddStringToObject(part, "stem", "the one channel stands for three equal ones") &&
+             cJSON_AddNumberToObject(part, "mean", mean) && cJSON_AddNumberToObject(part, "std", std);
     if (!ok) status = cot_fail(err, COT_E_MEMORY, "model import: no memory");
 done:
     return status;
@@ -355,7 +479,10 @@ done:
     safetensors_close(im.source);
     cJSON_Delete(im.summary);
     cJSON_Delete(im.card);
+    clip_checkpoint_close(&im.clip);
     free(im.arch.classes);
+    free(im.claims);
+    free(im.table);
     free(im.tensors);
     return status;
 }

@@ -389,7 +389,7 @@ static cot_status convert(named_tensors *out, const view *v, const row *r, size_
     return COT_OK;
 }
 
-static cot_status take(named_tensors *out, view *v, bool *claimed, const char *prefix, cot_error *err)
+static cot_status take(named_tensors *out, view *v, naming_claim *claims, const char *prefix, cot_error *err)
 {
     cot_status status = COT_OK;
     const size_t most = v->table->n * (v->layers + 1);
@@ -404,45 +404,45 @@ static cot_status take(named_tensors *out, view *v, bool *claimed, const char *p
             const tensor *t = NULL;
             COT_TRY(examine(&t, v, r, k, err));
             COT_TRY(convert(out, v, r, k, t, prefix, err));
-            claimed[t - safetensors_at(v->file, 0)] = true;
+            claims[t - safetensors_at(v->file, 0)] = NAMING_TAKEN;
         }
     }
     for (size_t i = 0; i < safetensors_count(v->file); i++)
-        if (is_other(v, safetensors_at(v->file, i)->name)) claimed[i] = true;
+        if (is_other(v, safetensors_at(v->file, i)->name)) claims[i] = NAMING_NOT_NEEDED;
 done:
     return status;
 }
 
-cot_status naming_clip(named_tensors *out, clip_shape *shape, bool *claimed, const safetensors *file, const char *where,
-                       const char *prefix, size_t heads, cot_error *err)
+cot_status naming_clip(named_tensors *out, clip_shape *shape, naming_claim *claims, const safetensors *file,
+                       const char *where, const char *prefix, size_t heads, cot_error *err)
 {
     cot_status status;
     view v = {.file = file, .where = where, .table = &clip_table};
     COT_TRY(recognise(&v, err));
     COT_TRY(examine_all(&v, err));
     COT_TRY(clip_sizes(shape, &v, heads, err));
-    COT_TRY(take(out, &v, claimed, prefix, err));
+    COT_TRY(take(out, &v, claims, prefix, err));
 done:
     return status;
 }
 
-cot_status naming_bert(named_tensors *out, bert_shape *shape, bool *claimed, const safetensors *file, const char *where,
-                       const char *prefix, size_t heads, cot_error *err)
+cot_status naming_bert(named_tensors *out, bert_shape *shape, naming_claim *claims, const safetensors *file,
+                       const char *where, const char *prefix, size_t heads, cot_error *err)
 {
     cot_status status;
     view v = {.file = file, .where = where, .table = &bert_table};
     COT_TRY(recognise(&v, err));
     COT_TRY(examine_all(&v, err));
     COT_TRY(bert_sizes(shape, &v, heads, err));
-    COT_TRY(take(out, &v, claimed, prefix, err));
+    COT_TRY(take(out, &v, claims, prefix, err));
 done:
     return status;
 }
 
-cot_status naming_finish(const bool *claimed, const safetensors *file, const char *where, cot_error *err)
+cot_status naming_finish(const naming_claim *claims, const safetensors *file, const char *where, cot_error *err)
 {
     for (size_t i = 0; i < safetensors_count(file); i++)
-        if (!claimed[i])
+        if (claims[i] == NAMING_UNKNOWN)
             return cot_fail(err, COT_E_MODEL,
                             "%s: tensor %s belongs to none of the models that are read: another architecture, or more "
                             "blocks than are numbered without a hole",

@@ -22,6 +22,7 @@ size_t clip_tensor_count(const clip_shape *shape);
 bool clip_tensor(tensor_spec *out, const clip_shape *shape, const char *prefix, size_t i);
 
 /* ---- under any names ---- */
+typedef enum naming_claim { NAMING_UNKNOWN, NAMING_TAKEN, NAMING_NOT_NEEDED } naming_claim;
 /* Tensors under our names behind a prefix of our own, ready to be written. Data is the file's, except where it had to be
  * turned (owned). */
 typedef struct named_tensors {
@@ -31,14 +32,14 @@ typedef struct named_tensors {
     unsigned char **owned;          /* [n], NULL where the data is the file's */
 } named_tensors;
 /* Finds CLIP's image tower in a checkpoint: transformers' names or OpenAI's (fused in_proj, projection transposed), behind
- * whatever prefix. `claimed` [tensors of file]: set for each that is taken, and for those of CLIP's text tower and the like,
- * which are known and not needed. None, or more than one: refused. */
-cot_status naming_clip(named_tensors *out, clip_shape *shape, bool *claimed, const safetensors *file, const char *where,
-                       const char *prefix, size_t heads, cot_error *err);
+ * whatever prefix. `claims` [tensors of file]: marked for each that is taken, and for those of CLIP's text tower and the
+ * like, which are known and not needed. None, or more than one: refused. */
+cot_status naming_clip(named_tensors *out, clip_shape *shape, naming_claim *claims, const safetensors *file,
+                       const char *where, const char *prefix, size_t heads, cot_error *err);
 /* The same for BERT, with its old names of layer norms (gamma, beta) too. */
-cot_status naming_bert(named_tensors *out, bert_shape *shape, bool *claimed, const safetensors *file, const char *where,
-                       const char *prefix, size_t heads, cot_error *err);
+cot_status naming_bert(named_tensors *out, bert_shape *shape, naming_claim *claims, const safetensors *file,
+                       const char *where, const char *prefix, size_t heads, cot_error *err);
 /* Names the first tensor that nobody claimed. */
-cot_status naming_finish(const bool *claimed, const safetensors *file, const char *where, cot_error *err);
+cot_status naming_finish(const naming_claim *claims, const safetensors *file, const char *where, cot_error *err);
 void named_tensors_fini(named_tensors *list);
 #endif

@@ -113,11 +113,11 @@ TEST(clip_under_openai_names_equals_the_transformers_library)
     tower t = {0};
     unsigned char *bytes = NULL;
     size_t size = 0;
-    bool claimed[128] = {false};
+    naming_claim claims[128] = {NAMING_UNKNOWN};
     REQUIRE_OK(safetensors_open(&file, TRANSFORMERS "openai.safetensors", &err));
     REQUIRE(safetensors_count(file) <= 128);
-    REQUIRE_OK(naming_clip(&list, &shape, claimed, file, "openai", "clip.", 3, &err));
-    REQUIRE_OK(naming_finish(claimed, file, "openai", &err));
+    REQUIRE_OK(naming_clip(&list, &shape, claims, file, "openai", "clip.", 3, &err));
+    REQUIRE_OK(naming_finish(claims, file, "openai", &err));
     REQUIRE_OK(safetensors_build(&bytes, &size, list.tensors, list.n, &err));
     REQUIRE_OK(safetensors_parse(&ours, (cot_blob){bytes, size}, "renamed", &err));
     REQUIRE_OK(open_device(&t.device, &err));

@@ -14,7 +14,7 @@ typedef struct checkpoint {
     size_t n;
     char (*names)[TENSOR_NAME_MAX];
     unsigned char *bytes;
-    bool claimed[MOST];
+    naming_claim claims[MOST];
     named_tensors list;
     clip_shape clip;
     bert_shape bert;
@@ -75,7 +75,7 @@ static cot_status write_again(checkpoint *c, cot_error *err)
     free(c->bytes);
     c->file = NULL;
     c->bytes = NULL;
-    memset(c->claimed, 0, sizeof c->claimed);
+    memset(c->claims, 0, sizeof c->claims);
     COT_TRY(safetensors_build(&c->bytes, &size, c->tensors, c->n, err));
     COT_TRY(safetensors_parse(&c->file, (cot_blob){c->bytes, size}, "checkpoint", err));
 done:
@@ -86,8 +86,8 @@ static cot_status take_clip(checkpoint *c, size_t heads, cot_error *err)
 {
     cot_status status;
     COT_TRY(write_again(c, err));
-    COT_TRY(naming_clip(&c->list, &c->clip, c->claimed, c->file, "checkpoint", "clip.", heads, err));
-    COT_TRY(naming_finish(c->claimed, c->file, "checkpoint", err));
+    COT_TRY(naming_clip(&c->list, &c->clip, c->claims, c->file, "checkpoint", "clip.", heads, err));
+    COT_TRY(naming_finish(c->claims, c->file, "checkpoint", err));
 done:
     return status;
 }
@@ -96,8 +96,8 @@ static cot_status take_bert(checkpoint *c, size_t heads, cot_error *err)
 {
     cot_status status;
     COT_TRY(write_again(c, err));
-    COT_TRY(naming_bert(&c->list, &c->bert, c->claimed, c->file, "checkpoint", "", heads, err));
-    COT_TRY(naming_finish(c->claimed, c->file, "checkpoint", err));
+    COT_TRY(naming_bert(&c->list, &c->bert, c->claims, c->file, "checkpoint", "", heads, err));
+    COT_TRY(naming_finish(c->claims, c->file, "checkpoint", err));
 done:
     return status;
 }
@@ -185,11 +185,11 @@ TEST(naming_finds_each_model_in_a_file_with_others)
     REQUIRE(c.n + bert.n < MOST);
     for (size_t i = 0; i < bert.n; i++) c.tensors[c.n++] = bert.tensors[i];
     REQUIRE_OK(write_again(&c, &err));
-    CHECK_OK(naming_clip(&c.list, &c.clip, c.claimed, c.file, "checkpoint", "clip.", 3, &err));
+    CHECK_OK(naming_clip(&c.list, &c.clip, c.claims, c.file, "checkpoint", "clip.", 3, &err));
     check_clip_sizes(&c);
-    CHECK_FAILS(naming_finish(c.claimed, c.file, "checkpoint", &err), COT_E_MODEL, "text_encoder.");
-    CHECK_OK(naming_bert(&bert.list, &c.bert, c.claimed, c.file, "checkpoint", "", 3, &err));
-    CHECK_OK(naming_finish(c.claimed, c.file, "checkpoint", &err));
+    CHECK_FAILS(naming_finish(c.claims, c.file, "checkpoint", &err), COT_E_MODEL, "text_encoder.");
+    CHECK_OK(naming_bert(&bert.list, &c.bert, c.claims, c.file, "checkpoint", "", 3, &err));
+    CHECK_OK(naming_finish(c.claims, c.file, "checkpoint", &err));
     close_checkpoint(&c);
     close_checkpoint(&bert);
 }
