@@ -62,36 +62,39 @@ static const family_text families[BACK_FAMILIES] = {
 typedef struct kernel_entry {
     const char *name;
     backward_family family;
+    bool alone; /* works in vectors by itself: on CPUs one work-item per group */
 } kernel_entry;
 
 static const kernel_entry table[BACKWARD_MATMUL] = {
-    [BACKWARD_DOT] = {"dot_tile", BACK_PRODUCT},
-    [BACKWARD_PLAIN] = {"product_plain", BACK_PRODUCT},
-    [BACKWARD_COLUMNS] = {"column_sums", BACK_NORM},
-    [BACKWARD_FOLD] = {"fold_slices", BACK_NORM},
-    [BACKWARD_ACTIVATION_FORWARD] = {"activation_forward", BACK_ELEMENTWISE},
-    [BACKWARD_ACTIVATION] = {"activation_backward", BACK_ELEMENTWISE},
-    [BACKWARD_BIAS] = {"bias_forward", BACK_ELEMENTWISE},
-    [BACKWARD_ADD] = {"accumulate", BACK_ELEMENTWISE},
-    [BACKWARD_ADD_TANH] = {"add_tanh_backward", BACK_ELEMENTWISE},
-    [BACKWARD_SOFTMAX] = {"softmax_backward", BACK_ELEMENTWISE},
-    [BACKWARD_GRU] = {"gru_backward", BACK_ELEMENTWISE},
-    [BACKWARD_LAYER_NORM] = {"layer_norm_backward", BACK_NORM},
-    [BACKWARD_BATCH_SLICES] = {"batch_slices", BACK_NORM},
-    [BACKWARD_BATCH_MERGE] = {"batch_merge", BACK_NORM},
-    [BACKWARD_BATCH_RUNNING] = {"batch_running", BACK_NORM},
-    [BACKWARD_BATCH_NORM_FORWARD] = {"batch_normalise", BACK_NORM},
-    [BACKWARD_BATCH_NORM] = {"batch_norm_backward", BACK_NORM},
-    [BACKWARD_MAX_POOL] = {"max_pool_backward", BACK_POOL},
-    [BACKWARD_MEAN_POOL] = {"mean_pool_backward", BACK_POOL},
-    [BACKWARD_COL2IM] = {"col2im", BACK_MOVES},
-    [BACKWARD_PATCHES] = {"patches_backward", BACK_MOVES},
-    [BACKWARD_BLOCK] = {"add_block", BACK_MOVES},
-    [BACKWARD_ATTENTION_QUERIES] = {"attention_backward_queries", BACK_ATTENTION},
-    [BACKWARD_ATTENTION_KEYS] = {"attention_backward_keys", BACK_ATTENTION},
-    [BACKWARD_GRAPH_SCORES] = {"graph_backward_scores", BACK_GRAPH},
-    [BACKWARD_GRAPH_NODES] = {"graph_backward_nodes", BACK_GRAPH},
-    [BACKWARD_GRAPH_VECTORS] = {"graph_backward_vectors", BACK_GRAPH},
+    [BACKWARD_DOT] = {"dot_tile", BACK_PRODUCT, true},
+    [BACKWARD_PLAIN] = {"product_plain", BACK_PRODUCT, false},
+    [BACKWARD_COLUMNS] = {"column_sums", BACK_NORM, true},
+    [BACKWARD_FOLD] = {"fold_slices", BACK_NORM, false},
+    [BACKWARD_ACTIVATION_FORWARD] = {"activation_forward", BACK_ELEMENTWISE, true},
+    [BACKWARD_ACTIVATION] = {"activation_backward", BACK_ELEMENTWISE, true},
+    [BACKWARD_BIAS] = {"bias_forward", BACK_ELEMENTWISE, false},
+    [BACKWARD_ADD] = {"accumulate", BACK_ELEMENTWISE, true},
+    [BACKWARD_ADD_TANH] = {"add_tanh_backward", BACK_ELEMENTWISE, true},
+    [BACKWARD_SOFTMAX] = {"softmax_backward", BACK_ELEMENTWISE, false},
+    [BACKWARD_GRU] = {"gru_backward", BACK_ELEMENTWISE, true},
+    [BACKWARD_LAYER_NORM] = {"layer_norm_backward", BACK_NORM, true},
+    [BACKWARD_BATCH_SLICES] = {"batch_slices", BACK_NORM, true},
+    [BACKWARD_BATCH_MERGE] = {"batch_merge", BACK_NORM, false},
+    [BACKWARD_BATCH_RUNNING] = {"batch_running", BACK_NORM, false},
+    [BACKWARD_BATCH_NORM_FORWARD] = {"batch_normalise", BACK_NORM, true},
+    [BACKWARD_BATCH_NORM] = {"batch_norm_backward", BACK_NORM, true},
+    [BACKWARD_MAX_POOL_WHERE] = {"max_pool_where", BACK_POOL, true},
+    [BACKWARD_MAX_POOL] = {"max_pool_backward", BACK_POOL, true},
+    [BACKWARD_MEAN_POOL] = {"mean_pool_backward", BACK_POOL, false},
+    [BACKWARD_IM2COL] = {"im2col_rows", BACK_MOVES, true},
+    [BACKWARD_COL2IM] = {"col2im", BACK_MOVES, true},
+    [BACKWARD_PATCHES] = {"patches_backward", BACK_MOVES, false},
+    [BACKWARD_BLOCK] = {"add_block", BACK_MOVES, false},
+    [BACKWARD_ATTENTION_QUERIES] = {"attention_backward_queries", BACK_ATTENTION, true},
+    [BACKWARD_ATTENTION_KEYS] = {"attention_backward_keys", BACK_ATTENTION, true},
+    [BACKWARD_GRAPH_SCORES] = {"graph_backward_scores", BACK_GRAPH, true},
+    [BACKWARD_GRAPH_NODES] = {"graph_backward_nodes", BACK_GRAPH, true},
+    [BACKWARD_GRAPH_VECTORS] = {"graph_backward_vectors", BACK_GRAPH, false},
 };
 
 void backward_destroy(struct backward *b)
@@ -122,7 +125,8 @@ static cot_status kernel_need(cot_device *device, backward_id id, const char *na
     const bool tiled = id >= BACKWARD_MATMUL;
     const backward_family family = tiled ? BACK_MATMUL : table[id].family;
     const family_text *f = &families[family];
-    const size_t wish = tiled ? device->tile.local : device->info.type == COT_DEVICE_CPU ? 16 : 64;
+    const bool cpu = device->info.type == COT_DEVICE_CPU;
+    const size_t wish = tiled ? device->tile.local : !cpu ? 64 : table[id].alone ? 1 : 16;
     COT_TRY(backward_of(&b, device, err));
     if (b->kernels[id]) goto done;
     if (!b->programs[family]) {
@@ -197,11 +201,17 @@ cot_status backward_count(size_t *floats, size_t a, size_t b, size_t c, size_t d
 }
 
 /* ---- sums over rows ---- */
+size_t backward_vectors(const cot_device *device, size_t floats)
+{
+    return (floats + device->tile.vector - 1) / device->tile.vector;
+}
+
 size_t backward_slices(const cot_device *device, size_t rows, size_t columns)
 {
     const size_t units = device->info.compute_units ? device->info.compute_units : 1;
-    const size_t wanted = device->info.type == COT_DEVICE_CPU ? units * 64 : units * 512; /* work-items */
-    const size_t most = (rows + 31) / 32, slices = (wanted + columns - 1) / columns;
+    const size_t wanted = units * (device->info.type == COT_DEVICE_CPU ? 4 : 512); /* work-items */
+    const size_t blocks = backward_vectors(device, columns), most = (rows + 31) / 32;
+    const size_t slices = blocks ? (wanted + blocks - 1) / blocks : 1;
     return slices < 1 || most < 1 ? 1 : slices < most ? slices : most;
 }
 
@@ -226,7 +236,7 @@ cot_status backward_columns(cot_buffer **partial, size_t *slices, const cot_buff
     const kernel_arg args[] = {ARG_BUFFER(*partial), ARG_BUFFER(dy), ARG_BUFFER(x ? x : dy), ARG_BUFFER(x ? stats : dy),
                                ARG_VALUE(r),         ARG_VALUE(c),   ARG_VALUE(s),           ARG_VALUE(row),
                                ARG_VALUE(both)};
-    COT_TRY(BACKWARD_LAUNCH(device, BACKWARD_COLUMNS, args, columns, *slices, err));
+    COT_TRY(BACKWARD_LAUNCH(device, BACKWARD_COLUMNS, args, backward_vectors(device, columns), *slices, err));
 done:
     return status;
 }

@@ -3,7 +3,9 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "opencl/backward_device.h"
 
-#define CHUNK_FLOATS ((size_t)1 << 24) /* of the copies, unless one image needs more */
+/* Floats of the copies at a time, unless one image needs more: what a CPU's cache still holds when the product reads it. */
+#define CHUNK_CPU ((size_t)1 << 19)
+#define CHUNK_GPU ((size_t)1 << 24)
 
 typedef struct conv_plan {
     const cot_conv_shape *s;
@@ -12,7 +14,7 @@ typedef struct conv_plan {
     bool direct;         /* 1x1: the image is its own im2col */
 } conv_plan;
 
-static cot_status plan_make(conv_plan *p, const cot_conv_shape *s, size_t n, cot_error *err)
+static cot_status plan_make(conv_plan *p, const cot_device *device, const cot_conv_shape *s, size_t n, cot_error *err)
 {
     cot_status status = COT_OK;
     const size_t most = 1 << 15;
@@ -29,7 +31,8 @@ static cot_status plan_make(conv_plan *p, const cot_conv_shape *s, size_t n, cot
     COT_TRY(backward_count(&all, n, s->in_h, s->in_w, s->in_c, "convolution", err));
     COT_TRY(backward_count(&all, n, p->pixels, s->out_c, 1, "convolution", err));
     p->direct = s->kernel == 1 && s->stride == 1 && s->pad == 0;
-    p->chunk = CHUNK_FLOATS / one ? CHUNK_FLOATS / one : 1;
+    const size_t most_floats = device->info.type == COT_DEVICE_CPU ? CHUNK_CPU : CHUNK_GPU;
+    p->chunk = one && most_floats / one ? most_floats / one : 1;
     if (p->chunk > n || p->direct) p->chunk = n;
 done:
     return status;
@@ -47,9 +50,9 @@ static cot_status cols_read(cot_buffer *cols, const cot_buffer *x, const conv_pl
                             cot_error *err)
 {
     const cl_int8 in = shape_arg(p->s);
-    const cl_ulong from = first, rows = n * p->pixels;
+    const cl_int from = (cl_int)first, rows = (cl_int)(n * p->pixels);
     const kernel_arg args[] = {ARG_BUFFER(cols), ARG_BUFFER(x), ARG_VALUE(in), ARG_VALUE(from), ARG_VALUE(rows)};
-    return KERNEL_LAUNCH(x->device, KERNEL_IM2COL, args, rows, p->s->kernel * p->s->kernel, err);
+    return BACKWARD_LAUNCH(x->device, BACKWARD_IM2COL, args, n * p->pixels, 1, err);
 }
 
 static cot_status cols_return(cot_buffer *dx, const cot_buffer *cols, const conv_plan *p, size_t first, size_t n,
@@ -58,7 +61,8 @@ static cot_status cols_return(cot_buffer *dx, const cot_buffer *cols, const conv
     const cl_int8 in = shape_arg(p->s);
     const cl_int from = (cl_int)first;
     const kernel_arg args[] = {ARG_BUFFER(dx), ARG_BUFFER(cols), ARG_VALUE(in), ARG_VALUE(from)};
-    return BACKWARD_LAUNCH(dx->device, BACKWARD_COL2IM, args, p->s->in_c, n * p->s->in_h * p->s->in_w, err);
+    return BACKWARD_LAUNCH(dx->device, BACKWARD_COL2IM, args, backward_vectors(dx->device, p->s->in_c),
+                           n * p->s->in_h * p->s->in_w, err);
 }
 
 static cot_status conv_check(const cot_buffer *y, const cot_buffer *x, const cot_buffer *w, const conv_plan *p,
@@ -78,7 +82,7 @@ cot_status cot_conv_plain_forward(cot_buffer *y, const cot_buffer *x, const cot_
     cot_status status = COT_OK;
     conv_plan p;
     cot_buffer *cols = NULL;
-    COT_TRY(plan_make(&p, shape, n, err));
+    COT_TRY(plan_make(&p, y->device, shape, n, err));
     COT_TRY(conv_check(y, x, w, &p, n, err));
     if (!p.direct) COT_TRY(backward_scratch(&cols, y->device, SCRATCH_LAYER, p.chunk * p.pixels * p.taps, err));
     for (size_t first = 0; first < n; first += p.chunk) {
@@ -98,7 +102,7 @@ cot_status cot_conv_backward(cot_buffer *dx, cot_buffer *dw, const cot_buffer *d
     cot_status status = COT_OK;
     conv_plan p;
     cot_buffer *cols = NULL;
-    COT_TRY(plan_make(&p, shape, n, err));
+    COT_TRY(plan_make(&p, dy->device, shape, n, err));
     COT_TRY(conv_check(dy, dw ? x : NULL, dx ? w : NULL, &p, n, err));
     COT_TRY(conv_check(dy, dx, dw, &p, n, err));
     if (!p.direct) COT_TRY(backward_scratch(&cols, dy->device, SCRATCH_LAYER, p.chunk * p.pixels * p.taps, err));

@@ -25,8 +25,10 @@ typedef enum backward_id {
     BACKWARD_BATCH_RUNNING,
     BACKWARD_BATCH_NORM_FORWARD,
     BACKWARD_BATCH_NORM,
+    BACKWARD_MAX_POOL_WHERE,
     BACKWARD_MAX_POOL,
     BACKWARD_MEAN_POOL,
+    BACKWARD_IM2COL,
     BACKWARD_COL2IM,
     BACKWARD_PATCHES,
     BACKWARD_BLOCK,
@@ -49,6 +51,8 @@ typedef enum scratch_id { SCRATCH_LAYER, SCRATCH_PAIRS, SCRATCH_ENDS, SCRATCH_SU
 cot_status backward_scratch(cot_buffer **out, cot_device *device, scratch_id which, size_t floats, cot_error *err);
 /* floats = a*b*c*d, bounded so that kernels may count in 32 bits. */
 cot_status backward_count(size_t *floats, size_t a, size_t b, size_t c, size_t d, const char *what, cot_error *err);
+/* Work-items that take `floats` a vector each. */
+size_t backward_vectors(const cot_device *device, size_t floats);
 /* Slices that `rows` are cut into so that column sums keep the device busy. */
 size_t backward_slices(const cot_device *device, size_t rows, size_t columns);
 /* out[c] = or += sum over s of partial[s*stride + at + c]; nothing when out is NULL. */

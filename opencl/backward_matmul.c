@@ -9,17 +9,26 @@ static cl_int4 from_arg(product_at at)
     return from;
 }
 
+/* Flags of the product kernels: the smaller factor is walked through for each piece of the larger one, which is then
+ * read once. Work-groups side by side need the rows in the first dimension. */
+static cl_int flags_of(const cot_device *device, size_t m, size_t n, bool add)
+{
+    return (add ? 1 : 0) | (device->tile.local == 1 && n < m ? TILE_PANELS_FIRST : 0);
+}
+
 /* c = a · bᵀ, vectors along the sum. */
 static cot_status dot_run(cot_buffer *c, const cot_buffer *a, const cot_buffer *b, size_t m, size_t n, size_t k,
                           bool add, product_at at, cot_error *err)
 {
     const bool wide = c->device->tile.vector == 16;
     const size_t down = wide ? 4 : 2, across = wide ? 6 : 4; /* as in product_backward.cl */
-    const cl_int rows = (cl_int)m, columns = (cl_int)n, sum = (cl_int)k, plus = add;
+    const size_t groups[2] = {(m + down - 1) / down, (n + across - 1) / across};
+    const cl_int rows = (cl_int)m, columns = (cl_int)n, sum = (cl_int)k, flags = flags_of(c->device, m, n, add);
     const cl_int4 from = from_arg(at);
-    const kernel_arg args[] = {ARG_BUFFER(c),      ARG_BUFFER(a),  ARG_BUFFER(b),   ARG_VALUE(rows),
-                               ARG_VALUE(columns), ARG_VALUE(sum), ARG_VALUE(plus), ARG_VALUE(from)};
-    return BACKWARD_LAUNCH(c->device, BACKWARD_DOT, args, (m + down - 1) / down, (n + across - 1) / across, err);
+    const kernel_arg args[] = {ARG_BUFFER(c),      ARG_BUFFER(a),  ARG_BUFFER(b),    ARG_VALUE(rows),
+                               ARG_VALUE(columns), ARG_VALUE(sum), ARG_VALUE(flags), ARG_VALUE(from)};
+    const bool turned = flags & TILE_PANELS_FIRST;
+    return BACKWARD_LAUNCH(c->device, BACKWARD_DOT, args, groups[turned], groups[!turned], err);
 }
 
 static cot_status tile_run(cot_buffer *c, const cot_buffer *a, bool a_t, const cot_buffer *b, size_t m, size_t n,
@@ -28,13 +37,14 @@ static cot_status tile_run(cot_buffer *c, const cot_buffer *a, bool a_t, const c
     cot_device *device = c->device;
     const size_t panels = tile_panels(device, n);
     const unsigned height = tile_height(device, m, panels);
-    const size_t tiles = (m + device->tile.heights[height] - 1) / device->tile.heights[height];
-    const cl_int rows = (cl_int)m, columns = (cl_int)n, sum = (cl_int)k, plus = add;
+    const size_t groups[2] = {(m + device->tile.heights[height] - 1) / device->tile.heights[height], panels};
+    const cl_int rows = (cl_int)m, columns = (cl_int)n, sum = (cl_int)k, flags = flags_of(device, m, n, add);
     const cl_int row = a_t ? 1 : (cl_int)k, step = a_t ? (cl_int)m : 1;
     const cl_int4 from = from_arg(at);
-    const kernel_arg args[] = {ARG_BUFFER(c),  ARG_BUFFER(a),  ARG_BUFFER(b),   ARG_VALUE(rows), ARG_VALUE(columns),
-                               ARG_VALUE(sum), ARG_VALUE(row), ARG_VALUE(step), ARG_VALUE(plus), ARG_VALUE(from)};
-    return BACKWARD_LAUNCH(device, (backward_id)(BACKWARD_MATMUL + height), args, tiles, panels, err);
+    const kernel_arg args[] = {ARG_BUFFER(c),  ARG_BUFFER(a),  ARG_BUFFER(b),   ARG_VALUE(rows),  ARG_VALUE(columns),
+                               ARG_VALUE(sum), ARG_VALUE(row), ARG_VALUE(step), ARG_VALUE(flags), ARG_VALUE(from)};
+    const bool turned = flags & TILE_PANELS_FIRST;
+    return BACKWARD_LAUNCH(device, (backward_id)(BACKWARD_MATMUL + height), args, groups[turned], groups[!turned], err);
 }
 
 static cot_status plain_run(cot_buffer *c, const cot_buffer *a, bool a_t, const cot_buffer *b, bool b_t, size_t m,
@@ -90,7 +100,7 @@ cot_status cot_linear_plain_forward(cot_buffer *y, const cot_buffer *x, const co
         COT_TRY(buffer_check(bias, y->device, out, "linear: bias", err));
         const cl_int all = (cl_int)n, columns = (cl_int)out;
         const kernel_arg args[] = {ARG_BUFFER(y), ARG_BUFFER(bias), ARG_VALUE(all), ARG_VALUE(columns)};
-        COT_TRY(BACKWARD_LAUNCH(y->device, BACKWARD_BIAS, args, n, 1, err));
+        COT_TRY(BACKWARD_LAUNCH(y->device, BACKWARD_BIAS, args, out, rows, err));
     }
     COT_TRY(cot_matmul(y, x, false, w, true, rows, out, in, bias != NULL, err));
 done:

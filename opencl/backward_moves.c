@@ -6,6 +6,7 @@ cot_status cot_max_pool_backward(cot_buffer *dx, const cot_buffer *dy, const cot
                                  size_t w, size_t c, size_t kernel, size_t stride, size_t pad, cot_error *err)
 {
     cot_status status = COT_OK;
+    cot_buffer *where = NULL;
     size_t nx = 0, ny = 0;
     if (!kernel || !stride || kernel > 64 || stride > 64 || pad * 2 > kernel || h + 2 * pad < kernel ||
         w + 2 * pad < kernel)
@@ -19,9 +20,12 @@ cot_status cot_max_pool_backward(cot_buffer *dx, const cot_buffer *dy, const cot
     COT_TRY(buffer_check(x, dy->device, nx, "max pool backward: input", err));
     const cl_int8 shape = {
         {(cl_int)h, (cl_int)w, (cl_int)c, (cl_int)oh, (cl_int)ow, (cl_int)kernel, (cl_int)stride, (cl_int)pad}};
-    const cl_int all = (cl_int)nx;
-    const kernel_arg args[] = {ARG_BUFFER(dx), ARG_BUFFER(dy), ARG_BUFFER(x), ARG_VALUE(all), ARG_VALUE(shape)};
-    COT_TRY(BACKWARD_LAUNCH(dy->device, BACKWARD_MAX_POOL, args, nx, 1, err));
+    COT_TRY(backward_scratch(&where, dy->device, SCRATCH_LAYER, ny, err));
+    const size_t vectors = backward_vectors(dy->device, c);
+    const kernel_arg find[] = {ARG_BUFFER(where), ARG_BUFFER(x), ARG_VALUE(shape)};
+    COT_TRY(BACKWARD_LAUNCH(dy->device, BACKWARD_MAX_POOL_WHERE, find, vectors, n * oh * ow, err));
+    const kernel_arg args[] = {ARG_BUFFER(dx), ARG_BUFFER(dy), ARG_BUFFER(where), ARG_VALUE(shape)};
+    COT_TRY(BACKWARD_LAUNCH(dy->device, BACKWARD_MAX_POOL, args, vectors, n * h * w, err));
 done:
     return status;
 }

@@ -49,7 +49,7 @@ static cot_status batch_statistics(cot_buffer *saved, cot_buffer *running_mean, 
     const cl_int r = (cl_int)rows, c = (cl_int)channels, s = (cl_int)slices;
     const cl_float small = eps, part = momentum;
     const kernel_arg sums[] = {ARG_BUFFER(partial), ARG_BUFFER(x), ARG_VALUE(r), ARG_VALUE(c), ARG_VALUE(s)};
-    COT_TRY(BACKWARD_LAUNCH(device, BACKWARD_BATCH_SLICES, sums, channels, slices, err));
+    COT_TRY(BACKWARD_LAUNCH(device, BACKWARD_BATCH_SLICES, sums, backward_vectors(device, channels), slices, err));
     const kernel_arg merge[] = {ARG_BUFFER(saved),
                                 ARG_BUFFER(running_mean),
                                 ARG_BUFFER(running_var),
@@ -82,7 +82,8 @@ cot_status cot_batch_norm_training_forward(cot_buffer *y, cot_buffer *saved, cot
     COT_TRY(buffer_check(gamma, device, channels, "batch norm: gamma", err));
     COT_TRY(buffer_check(beta, device, channels, "batch norm: beta", err));
     if (y->mem == x->mem) return cot_fail(err, COT_E_BUG, "batch norm: the result is the input, which training needs");
-    const cl_int all = (cl_int)n, c = (cl_int)channels;
+    const size_t slices = backward_slices(device, rows, channels);
+    const cl_int r = (cl_int)rows, c = (cl_int)channels, s = (cl_int)slices;
     const cl_float small = eps;
     if (train) {
         COT_TRY(batch_statistics(saved, running_mean, running_var, x, rows, channels, eps, momentum, err));
@@ -91,9 +92,10 @@ cot_status cot_batch_norm_training_forward(cot_buffer *y, cot_buffer *saved, cot
                                    ARG_VALUE(small)};
         COT_TRY(BACKWARD_LAUNCH(device, BACKWARD_BATCH_RUNNING, args, channels, 1, err));
     }
-    const kernel_arg args[] = {ARG_BUFFER(y),    ARG_BUFFER(x),  ARG_BUFFER(saved), ARG_BUFFER(gamma),
-                               ARG_BUFFER(beta), ARG_VALUE(all), ARG_VALUE(c)};
-    COT_TRY(BACKWARD_LAUNCH(device, BACKWARD_BATCH_NORM_FORWARD, args, n, 1, err));
+    const kernel_arg args[] = {ARG_BUFFER(y),    ARG_BUFFER(x), ARG_BUFFER(saved), ARG_BUFFER(gamma),
+                               ARG_BUFFER(beta), ARG_VALUE(r),  ARG_VALUE(c),      ARG_VALUE(s)};
+    COT_TRY(
+        BACKWARD_LAUNCH(device, BACKWARD_BATCH_NORM_FORWARD, args, backward_vectors(device, channels), slices, err));
 done:
     return status;
 }
@@ -133,10 +135,10 @@ cot_status cot_batch_norm_backward(cot_buffer *dx, cot_buffer *dgamma, cot_buffe
     COT_TRY(backward_fold(dbeta, sums, 1, 0, 0, channels, true, err));
     COT_TRY(backward_fold(dgamma, sums, 1, 0, channels, channels, true, err));
     if (!dx) goto done;
-    const cl_int all = (cl_int)n, c = (cl_int)channels, moving = train;
+    const cl_int r = (cl_int)rows, c = (cl_int)channels, s = (cl_int)slices, moving = train;
     const kernel_arg args[] = {ARG_BUFFER(dx),   ARG_BUFFER(dy), ARG_BUFFER(x), ARG_BUFFER(gamma), ARG_BUFFER(saved),
-                               ARG_BUFFER(sums), ARG_VALUE(all), ARG_VALUE(c),  ARG_VALUE(moving)};
-    COT_TRY(BACKWARD_LAUNCH(device, BACKWARD_BATCH_NORM, args, n, 1, err));
+                               ARG_BUFFER(sums), ARG_VALUE(r),   ARG_VALUE(c),  ARG_VALUE(s),      ARG_VALUE(moving)};
+    COT_TRY(BACKWARD_LAUNCH(device, BACKWARD_BATCH_NORM, args, backward_vectors(device, channels), slices, err));
 done:
     return status;
 }

@@ -12,7 +12,7 @@ cot_status cot_activation_forward(cot_buffer *y, const cot_buffer *x, size_t n, 
     COT_TRY(buffer_check(x, y->device, n, "activation: input", err));
     const cl_int count = (cl_int)n, what = (cl_int)act;
     const kernel_arg args[] = {ARG_BUFFER(y), ARG_BUFFER(x), ARG_VALUE(count), ARG_VALUE(what)};
-    COT_TRY(BACKWARD_LAUNCH(y->device, BACKWARD_ACTIVATION_FORWARD, args, n, 1, err));
+    COT_TRY(BACKWARD_LAUNCH(y->device, BACKWARD_ACTIVATION_FORWARD, args, backward_vectors(y->device, n), 1, err));
 done:
     return status;
 }
@@ -29,7 +29,7 @@ cot_status cot_activation_backward(cot_buffer *dx, const cot_buffer *dy, const c
     const cl_int count = (cl_int)n, what = (cl_int)act, replace = dx->mem == dy->mem;
     const kernel_arg args[] = {ARG_BUFFER(dx),   ARG_BUFFER(dy),  ARG_BUFFER(x),
                                ARG_VALUE(count), ARG_VALUE(what), ARG_VALUE(replace)};
-    COT_TRY(BACKWARD_LAUNCH(dy->device, BACKWARD_ACTIVATION, args, n, 1, err));
+    COT_TRY(BACKWARD_LAUNCH(dy->device, BACKWARD_ACTIVATION, args, backward_vectors(dy->device, n), 1, err));
 done:
     return status;
 }
@@ -43,7 +43,7 @@ cot_status cot_accumulate(cot_buffer *y, const cot_buffer *x, size_t n, cot_erro
     COT_TRY(buffer_check(x, y->device, n, "accumulate: addend", err));
     const cl_int count = (cl_int)n;
     const kernel_arg args[] = {ARG_BUFFER(y), ARG_BUFFER(x), ARG_VALUE(count)};
-    COT_TRY(BACKWARD_LAUNCH(y->device, BACKWARD_ADD, args, n, 1, err));
+    COT_TRY(BACKWARD_LAUNCH(y->device, BACKWARD_ADD, args, backward_vectors(y->device, n), 1, err));
 done:
     return status;
 }
@@ -61,7 +61,7 @@ cot_status cot_add_tanh_backward(cot_buffer *da, cot_buffer *db, const cot_buffe
         if (db->mem == dy->mem) return cot_fail(err, COT_E_BUG, "add tanh backward: the update's gradient is dy");
         const cl_int count = (cl_int)n;
         const kernel_arg args[] = {ARG_BUFFER(db), ARG_BUFFER(dy), ARG_BUFFER(b), ARG_VALUE(count)};
-        COT_TRY(BACKWARD_LAUNCH(dy->device, BACKWARD_ADD_TANH, args, n, 1, err));
+        COT_TRY(BACKWARD_LAUNCH(dy->device, BACKWARD_ADD_TANH, args, backward_vectors(dy->device, n), 1, err));
     }
     if (da && da->mem != dy->mem) COT_TRY(cot_accumulate(da, dy, n, err));
 done:
@@ -105,7 +105,7 @@ cot_status cot_gru_backward(cot_buffer *dgi, cot_buffer *dgh, cot_buffer *dh, co
     if (dh) COT_TRY(buffer_check(dh, device, states, "gru backward: state's gradient", err));
     if ((dh && dh->mem == dy->mem) || (dgi && dgi->mem == gi->mem) || (dgh && dgh->mem == gh->mem))
         return cot_fail(err, COT_E_BUG, "gru backward: a gradient is one of the inputs");
-    const cl_int all = (cl_int)states, d = (cl_int)dim, wanted = (dgi ? 1 : 0) | (dgh ? 2 : 0) | (dh ? 4 : 0);
+    const cl_int d = (cl_int)dim, wanted = (dgi ? 1 : 0) | (dgh ? 2 : 0) | (dh ? 4 : 0);
     const kernel_arg args[] = {ARG_BUFFER(dgi ? dgi : dy),
                                ARG_BUFFER(dgh ? dgh : dy),
                                ARG_BUFFER(dh ? dh : dy),
@@ -113,10 +113,9 @@ cot_status cot_gru_backward(cot_buffer *dgi, cot_buffer *dgh, cot_buffer *dh, co
                                ARG_BUFFER(gi),
                                ARG_BUFFER(gh),
                                ARG_BUFFER(h),
-                               ARG_VALUE(all),
                                ARG_VALUE(d),
                                ARG_VALUE(wanted)};
-    COT_TRY(BACKWARD_LAUNCH(device, BACKWARD_GRU, args, states, 1, err));
+    COT_TRY(BACKWARD_LAUNCH(device, BACKWARD_GRU, args, backward_vectors(device, dim), n, err));
 done:
     return status;
 }

@@ -9,9 +9,19 @@
  * twin    twin_attention_backward */
 static inline float inner(global const float *a, global const float *b, int n)
 {
+    VEC sums = (VEC)(0.0f);
     float sum = 0.0f;
-    for (int i = 0; i < n; i++) sum = fma(a[i], b[i], sum);
-    return sum;
+    int i = 0;
+    for (; i + VECTOR <= n; i += VECTOR) sums = fma(VLOAD(0, a + i), VLOAD(0, b + i), sums);
+    for (; i < n; i++) sum = fma(a[i], b[i], sum);
+    return sum + sum_lanes(sums);
+}
+
+/* y += f * x */
+static inline void add_scaled(global float *y, float f, global const float *x, int n)
+{
+    for (int i = 0; i < n; i += VECTOR)
+        store_some(fma((VEC)(f), load_some(x + i, n - i), load_some(y + i, n - i)), y + i, n - i);
 }
 
 kernel void attention_backward_queries(global float *dq, global float *kept, global const float *dy,
@@ -48,7 +58,7 @@ kernel void attention_backward_queries(global float *dq, global float *kept, glo
         global const float *k = kv + (size_t)t * s.s5 + at.s1;
         const float p = exp(scale * inner(q, k, depth) - all);
         const float d = scale * p * (inner(dy, kv + (size_t)t * s.s5 + at.s2, depth) - mean);
-        for (int c = 0; c < depth; c++) dq[c] = fma(d, k[c], dq[c]);
+        add_scaled(dq, d, k, depth);
     }
 }
 
@@ -70,9 +80,7 @@ kernel void attention_backward_keys(global float *dkv, global const float *kept,
         global const float *one = q + row * s.s4 + at.s0 + head * depth, *g = dy + (row * heads + head) * depth;
         const float p = exp(scale * inner(one, k, depth) - kept[2 * r]);
         const float d = scale * p * (inner(g, v, depth) - kept[2 * r + 1]);
-        for (int c = 0; c < depth; c++) {
-            dv[c] = fma(p, g[c], dv[c]);
-            dk[c] = fma(d, one[c], dk[c]);
-        }
+        add_scaled(dv, p, g, depth);
+        add_scaled(dk, d, one, depth);
     }
 }

@@ -22,9 +22,9 @@ static inline float sum_lanes(VEC v)
 #define ACT_ELU        5
 #define ACT_SIGMOID    6
 
-/* x * Phi(x), Phi from erfc(z) = t * exp(-z² + p(t)), t = 1 / (1 + z/2), z = |x| / sqrt 2: a Chebyshev fit with a
+/* Phi(x), the normal distribution, from erfc(z) = t * exp(-z² + p(t)), t = 1 / (1 + z/2), z = |x| / sqrt 2: a Chebyshev fit with a
  * relative error of 1.2e-7 everywhere (Press et al., Numerical Recipes, 6.2), so that nothing cancels for x < 0. */
-#define GELU(name, T)                                                                                                  \
+#define NORMAL(name, T)                                                                                                \
     static inline T name(T x)                                                                                          \
     {                                                                                                                  \
         const T z = fabs(x) * 0.70710678f, t = 1.0f / fma(z, (T)(0.5f), (T)(1.0f));                                    \
@@ -38,22 +38,42 @@ static inline float sum_lanes(VEC v)
         p = fma(t, p, (T)(1.00002368f));                                                                               \
         p = fma(t, p, (T)(-1.26551223f));                                                                              \
         const T below = 0.5f * t * exp(fma(-0.5f * x, x, p));                                                          \
-        return x * select(below, 1.0f - below, x > (T)(0.0f));                                                         \
+        return select(below, 1.0f - below, x > (T)(0.0f));                                                             \
     }
-GELU(gelu, float)
-GELU(gelu_vec, VEC)
+NORMAL(normal_below, float)
+NORMAL(normal_below_vec, VEC)
 
 /* ReLU is a comparison, not fmax: fmax would turn a NaN into 0 and hide it */
-#define ACTIVATE(name, gelu_of, T)                                                                                     \
+#define ACTIVATE(name, normal_of, T)                                                                                   \
     static inline T name(T v, int act)                                                                                 \
     {                                                                                                                  \
         if (act == ACT_RELU) return select(v, (T)(0.0f), v < (T)(0.0f));                                               \
         if (act == ACT_TANH) return tanh(v);                                                                           \
-        if (act == ACT_GELU) return gelu_of(v);                                                                        \
+        if (act == ACT_GELU) return v * normal_of(v);                                                                  \
         if (act == ACT_QUICK_GELU) return v / (1.0f + exp(-1.702f * v));                                               \
         if (act == ACT_ELU) return select(expm1(v), v, v > (T)(0.0f));                                                 \
         if (act == ACT_SIGMOID) return 1.0f / (1.0f + exp(-v));                                                        \
         return v;                                                                                                      \
     }
-ACTIVATE(activate, gelu, float)
-ACTIVATE(activate_vec, gelu_vec, VEC)
+ACTIVATE(activate, normal_below, float)
+ACTIVATE(activate_vec, normal_below_vec, VEC)
+
+/* A vector of which only the first n floats are there: the rest reads as 0 and is not written. */
+static inline VEC load_some(global const float *x, int n)
+{
+    float part[VECTOR];
+    if (n >= VECTOR) return VLOAD(0, x);
+    for (int i = 0; i < VECTOR; i++) part[i] = i < n ? x[i] : 0.0f;
+    return VLOAD(0, part);
+}
+
+static inline void store_some(VEC v, global float *y, int n)
+{
+    float part[VECTOR];
+    if (n >= VECTOR) {
+        VSTORE(v, 0, y);
+        return;
+    }
+    VSTORE(v, 0, part);
+    for (int i = 0; i < n; i++) y[i] = part[i];
+}

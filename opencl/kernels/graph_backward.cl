@@ -10,9 +10,19 @@
 
 static inline float inner(global const float *a, global const float *b, int n)
 {
+    VEC sums = (VEC)(0.0f);
     float sum = 0.0f;
-    for (int i = 0; i < n; i++) sum = fma(a[i], b[i], sum);
-    return sum;
+    int i = 0;
+    for (; i + VECTOR <= n; i += VECTOR) sums = fma(VLOAD(0, a + i), VLOAD(0, b + i), sums);
+    for (; i < n; i++) sum = fma(a[i], b[i], sum);
+    return sum + sum_lanes(sums);
+}
+
+/* y += f * x */
+static inline void add_scaled(global float *y, float f, global const float *x, int n)
+{
+    for (int i = 0; i < n; i += VECTOR)
+        store_some(fma((VEC)(f), load_some(x + i, n - i), load_some(y + i, n - i)), y + i, n - i);
 }
 
 kernel void graph_backward_scores(global float *alpha, global float *dl, global const float *dy, global const float *z,
@@ -67,11 +77,9 @@ kernel void graph_backward_nodes(global float *dz, global float *ends, global co
     if (!s.s3) return; /* dz is not wanted */
     dz += first + node * row;
     dy += first;
-    for (int c = 0; c < out; c++) {
-        float sum = as_source * a_src[head * out + c] + as_target * a_dst[head * out + c];
-        for (int j = 0; j < nodes; j++) sum = fma(alpha[pairs + j * nodes + node], dy[j * row + c], sum);
-        dz[c] += sum;
-    }
+    add_scaled(dz, as_source, a_src + head * out, out);
+    add_scaled(dz, as_target, a_dst + head * out, out);
+    for (int j = 0; j < nodes; j++) add_scaled(dz, alpha[pairs + j * nodes + node], dy + j * row, out);
 }
 
 kernel void graph_backward_vectors(global float *partial, global const float *ends, global const float *z, const int4 s,

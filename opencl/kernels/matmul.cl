@@ -1,12 +1,16 @@
 /* Products of plain matrices: c = op(a) · b, or += . Compiled once per tile height, as matmul_<ROWS>; as gemm.cl, but b
  * lies as it is, and a's rows may lie across (a weight's gradient sums over the rows of both).
- * shape   c: [m, n], m >= ROWS, n >= WIDTH; b: [k, n]; a: (i, s) at i*a_row + s*a_step; from: floats into c, a, b
- * launch  (tiles of ROWS rows, panels of WIDTH columns); the last tile and the last panel overlap the ones before them
+ * shape   c: [m, n], m >= ROWS, n >= WIDTH; b: [k, n]; a: (i, s) at i*a_row + s*a_step;
+ *         from: floats into c, a, b; flags: 1 adds, PANELS_FIRST
+ * launch  (tiles of ROWS rows, panels of WIDTH columns), or the other way round with PANELS_FIRST; the last tile and the
+ *         last panel overlap the ones before them
  *         and write only their own part
  * cost    2mnk multiply-adds; reads b once per tile, a once per panel
  * error   |c - twin| <= 1e-6 * k for numbers in [-1, 1)
  * twin    twin_matmul */
-static inline void JOIN(matmul_store_, ROWS)(global float *c, VEC low, VEC high, int skip, int add)
+#ifndef MATMUL_STORE /* once for all heights */
+#define MATMUL_STORE
+static inline void matmul_store(global float *c, VEC low, VEC high, int skip, int add)
 {
     if (skip == 0) {
         if (add) {
@@ -22,15 +26,17 @@ static inline void JOIN(matmul_store_, ROWS)(global float *c, VEC low, VEC high,
         for (int i = skip; i < WIDTH; i++) c[i] = add ? c[i] + part[i] : part[i];
     }
 }
+#endif
 
 kernel __attribute__((reqd_work_group_size(LOCAL, 1, 1))) void
 JOIN(matmul_, ROWS)(global float *c, global const float *a, global const float *b, const int m, const int n,
-                    const int k, const int a_row, const int a_step, const int add, const int4 from)
+                    const int k, const int a_row, const int a_step, const int flags, const int4 from)
 {
     c += from.s0;
     a += from.s1;
     b += from.s2;
-    const int wanted = (int)get_global_id(0) * ROWS, wanted_column = (int)get_global_id(1) * WIDTH;
+    const int x = (int)get_global_id(0), y = (int)get_global_id(1);
+    const int wanted = (flags & PANELS_FIRST ? y : x) * ROWS, wanted_column = (flags & PANELS_FIRST ? x : y) * WIDTH;
     if (wanted >= m) return;
     const int first = min(wanted, m - ROWS), column = min(wanted_column, n - WIDTH);
     VEC low[ROWS], high[ROWS];
@@ -47,14 +53,13 @@ JOIN(matmul_, ROWS)(global float *c, global const float *a, global const float *
         b += n;
 #pragma unroll
         for (int i = 0; i < ROWS; i++) {
-            const VEC x = (VEC)(row[i][at]);
-            low[i] = fma(x, u, low[i]);
-            high[i] = fma(x, v, high[i]);
+            const VEC one = (VEC)(row[i][at]);
+            low[i] = fma(one, u, low[i]);
+            high[i] = fma(one, v, high[i]);
         }
     }
 #pragma unroll
     for (int i = 0; i < ROWS; i++)
         if (first + i >= wanted)
-            JOIN(matmul_store_, ROWS)
-            (c + (size_t)(first + i) * n + column, low[i], high[i], wanted_column - column, add);
+            matmul_store(c + (size_t)(first + i) * n + column, low[i], high[i], wanted_column - column, flags & 1);
 }

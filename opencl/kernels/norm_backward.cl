@@ -1,8 +1,8 @@
 /* Normalisations with their statistics, and the sums over rows that parameters' gradients are.
  * shape   x, y, dx, dy: [rows, columns]; gamma, beta: [columns]; stats: means | scales (1 / sqrt(variance + eps)), one
  *         each per row (layer norm) or per column (batch norm); partial: [slices, width]
- * launch  column_sums, batch_slices: (columns, slices); layer_norm_backward: one work-item per row; the others one per
- *         float or per column
+ * launch  layer_norm_backward: one work-item per row; fold_slices, batch_merge, batch_running: one per column; the others
+ *         (VECTORs of columns, slices)
  * cost    layer norm reads x and dy four times; batch norm reads x three times forward, x and dy twice backward
  * error   |dx - twin| <= 1e-5 * max|dx|; parameters 1e-5 * max|dgamma|
  * twin    twin_layer_norm_backward, twin_batch_norm, twin_batch_norm_backward
@@ -17,22 +17,28 @@ static inline int slice_start(int rows, int slices, int slice)
 kernel void column_sums(global float *partial, global const float *dy, global const float *x, global const float *stats,
                         const int rows, const int columns, const int slices, const int by_row, const int both)
 {
-    const int c = (int)get_global_id(0), slice = (int)get_global_id(1);
-    if (c >= columns) return;
+    const int c = (int)get_global_id(0) * VECTOR, slice = (int)get_global_id(1), n = columns - c;
+    if (n <= 0) return;
     const int end = slice_start(rows, slices, slice + 1);
-    float sum = 0.0f, product = 0.0f;
+    VEC sum = (VEC)(0.0f), product = (VEC)(0.0f), mean = (VEC)(0.0f), scale = (VEC)(0.0f);
+    if (both && !by_row) {
+        mean = load_some(stats + c, n);
+        scale = load_some(stats + columns + c, n);
+    }
     for (int r = slice_start(rows, slices, slice); r < end; r++) {
         const size_t at = (size_t)r * columns + c;
-        const float g = dy[at];
+        const VEC g = load_some(dy + at, n);
         sum += g;
-        if (both) {
-            const int s = by_row ? r : c;
-            product = fma(g, (x[at] - stats[s]) * stats[s + (by_row ? rows : columns)], product);
+        if (!both) continue;
+        if (by_row) {
+            mean = (VEC)(stats[r]);
+            scale = (VEC)(stats[rows + r]);
         }
+        product = fma(g, (load_some(x + at, n) - mean) * scale, product);
     }
-    partial += (size_t)slice * columns * (both ? 2 : 1);
-    partial[c] = sum;
-    if (both) partial[columns + c] = product;
+    partial += (size_t)slice * columns * (both ? 2 : 1) + c;
+    store_some(sum, partial, n);
+    if (both) store_some(product, partial + columns, n);
 }
 
 kernel void fold_slices(global float *out, global const float *partial, const int slices, const int stride,
@@ -50,48 +56,64 @@ kernel void layer_norm_backward(global float *dx, global float *stats, global co
                                 global const float *gamma, const int rows, const int width, const float eps,
                                 const int want_dx)
 {
-    const int row = (int)get_global_id(0);
+    const int row = (int)get_global_id(0), whole = width / VECTOR * VECTOR;
     if (row >= rows) return;
     const size_t at = (size_t)row * width;
     dx += at;
     dy += at;
     x += at;
+    VEC sums = (VEC)(0.0f), tilts = (VEC)(0.0f);
     float sum = 0.0f, squares = 0.0f;
-    for (int i = 0; i < width; i++) sum += x[i];
-    const float mean = sum / width;
-    for (int i = 0; i < width; i++) squares = fma(x[i] - mean, x[i] - mean, squares);
-    const float scale = 1.0f / sqrt(squares / width + eps);
+    for (int i = 0; i < whole; i += VECTOR) sums += VLOAD(0, x + i);
+    for (int i = whole; i < width; i++) sum += x[i];
+    const float mean = (sum + sum_lanes(sums)) / width;
+    sums = (VEC)(0.0f);
+    for (int i = 0; i < whole; i += VECTOR) {
+        const VEC d = VLOAD(0, x + i) - mean;
+        sums = fma(d, d, sums);
+    }
+    for (int i = whole; i < width; i++) squares = fma(x[i] - mean, x[i] - mean, squares);
+    const float scale = 1.0f / sqrt((squares + sum_lanes(sums)) / width + eps);
     stats[row] = mean;
     stats[rows + row] = scale;
     if (!want_dx) return;
     float flat = 0.0f, tilt = 0.0f; /* what moves the mean, what moves the variance */
-    for (int i = 0; i < width; i++) {
-        const float g = dy[i] * gamma[i];
-        flat += g;
-        tilt = fma(g, (x[i] - mean) * scale, tilt);
+    sums = (VEC)(0.0f);
+    for (int i = 0; i < whole; i += VECTOR) {
+        const VEC g = VLOAD(0, dy + i) * VLOAD(0, gamma + i);
+        sums += g;
+        tilts = fma(g, (VLOAD(0, x + i) - mean) * scale, tilts);
     }
-    flat /= width;
-    tilt /= width;
-    for (int i = 0; i < width; i++) dx[i] += scale * (dy[i] * gamma[i] - flat - (x[i] - mean) * scale * tilt);
+    for (int i = whole; i < width; i++) {
+        flat += dy[i] * gamma[i];
+        tilt = fma(dy[i] * gamma[i], (x[i] - mean) * scale, tilt);
+    }
+    flat = (flat + sum_lanes(sums)) / width;
+    tilt = (tilt + sum_lanes(tilts)) / width;
+    for (int i = 0; i < width; i += VECTOR) {
+        const int n = width - i;
+        const VEC g = load_some(dy + i, n) * load_some(gamma + i, n), xhat = (load_some(x + i, n) - mean) * scale;
+        store_some(load_some(dx + i, n) + scale * (g - flat - xhat * tilt), dx + i, n);
+    }
 }
 
 /* partial[slice] = means | sums of squares about them. */
 kernel void batch_slices(global float *partial, global const float *x, const int rows, const int columns,
                          const int slices)
 {
-    const int c = (int)get_global_id(0), slice = (int)get_global_id(1);
-    if (c >= columns) return;
+    const int c = (int)get_global_id(0) * VECTOR, slice = (int)get_global_id(1), n = columns - c;
+    if (n <= 0) return;
     const int start = slice_start(rows, slices, slice), end = slice_start(rows, slices, slice + 1);
-    float sum = 0.0f, squares = 0.0f;
-    for (int r = start; r < end; r++) sum += x[(size_t)r * columns + c];
-    const float mean = sum / (end - start);
+    VEC sum = (VEC)(0.0f), squares = (VEC)(0.0f);
+    for (int r = start; r < end; r++) sum += load_some(x + (size_t)r * columns + c, n);
+    const VEC mean = sum / (float)(end - start);
     for (int r = start; r < end; r++) {
-        const float d = x[(size_t)r * columns + c] - mean;
+        const VEC d = load_some(x + (size_t)r * columns + c, n) - mean;
         squares = fma(d, d, squares);
     }
-    partial += (size_t)slice * columns * 2;
-    partial[c] = mean;
-    partial[columns + c] = squares;
+    partial += (size_t)slice * columns * 2 + c;
+    store_some(mean, partial, n);
+    store_some(squares, partial + columns, n);
 }
 
 kernel void batch_merge(global float *saved, global float *running_mean, global float *running_var,
@@ -123,27 +145,34 @@ kernel void batch_running(global float *saved, global const float *running_mean,
 }
 
 kernel void batch_normalise(global float *y, global const float *x, global const float *saved,
-                            global const float *gamma, global const float *beta, const int n, const int columns)
+                            global const float *gamma, global const float *beta, const int rows, const int columns,
+                            const int slices)
 {
-    const int i = (int)get_global_id(0);
-    if (i >= n) return;
-    const int c = i % columns;
-    y[i] = (x[i] - saved[c]) * saved[columns + c] * gamma[c] + beta[c];
+    const int c = (int)get_global_id(0) * VECTOR, slice = (int)get_global_id(1), n = columns - c;
+    if (n <= 0) return;
+    const int end = slice_start(rows, slices, slice + 1);
+    const VEC mean = load_some(saved + c, n), scale = load_some(saved + columns + c, n) * load_some(gamma + c, n),
+              shift = load_some(beta + c, n);
+    for (int r = slice_start(rows, slices, slice); r < end; r++) {
+        const size_t at = (size_t)r * columns + c;
+        store_some(fma(load_some(x + at, n) - mean, scale, shift), y + at, n);
+    }
 }
 
 /* sums: of dy, then of dy * xhat, over all rows; train: mean and variance move with x. */
 kernel void batch_norm_backward(global float *dx, global const float *dy, global const float *x,
                                 global const float *gamma, global const float *saved, global const float *sums,
-                                const int n, const int columns, const int train)
+                                const int rows, const int columns, const int slices, const int train)
 {
-    const int i = (int)get_global_id(0);
-    if (i >= n) return;
-    const int c = i % columns;
-    const float scale = saved[columns + c];
-    float g = dy[i];
-    if (train) {
-        const float rows = n / columns;
-        g -= (sums[c] + (x[i] - saved[c]) * scale * sums[columns + c]) / rows;
+    const int c = (int)get_global_id(0) * VECTOR, slice = (int)get_global_id(1), n = columns - c;
+    if (n <= 0) return;
+    const int end = slice_start(rows, slices, slice + 1);
+    const VEC mean = load_some(saved + c, n), scale = load_some(saved + columns + c, n);
+    const VEC all = scale * load_some(gamma + c, n), flat = train ? load_some(sums + c, n) / (float)rows : (VEC)(0.0f);
+    const VEC tilt = train ? load_some(sums + columns + c, n) * scale / (float)rows : (VEC)(0.0f);
+    for (int r = slice_start(rows, slices, slice); r < end; r++) {
+        const size_t at = (size_t)r * columns + c;
+        const VEC g = load_some(dy + at, n) - flat - (load_some(x + at, n) - mean) * tilt;
+        store_some(fma(g, all, load_some(dx + at, n)), dx + at, n);
     }
-    dx[i] += g * scale * gamma[c];
 }

@@ -1,10 +1,11 @@
 /* Products that matmul.cl does not make: rows times rows (a linear layer on plain weights), and small or odd ones.
  * shape   dot_tile: c [m, n] (+)= a [m, k] · b [n, k]ᵀ.  product_plain: a (i, s) at i*at.s0 + s*at.s1, b (s, j) at
  *         s*at.s2 + j*at.s3; from: floats into c, a, b
- * launch  dot_tile: (groups of DOWN rows, groups of ACROSS columns); product_plain: (n, m)
+ * launch  dot_tile: (groups of DOWN rows, groups of ACROSS columns), or the other way round; product_plain: (n, m)
  * cost    2mnk multiply-adds; dot_tile reads b once per DOWN rows, a once per ACROSS columns
  * error   |c - twin| <= 1e-6 * k for numbers in [-1, 1)
  * twin    twin_matmul */
+#define ACROSS_FIRST 2
 #if VECTOR == 16
 #define DOWN   4 /* accumulators fill the registers */
 #define ACROSS 6
@@ -32,13 +33,15 @@ static inline float total(float4 b)
 #endif
 
 kernel void dot_tile(global float *c, global const float *a, global const float *b, const int m, const int n,
-                     const int k, const int add, const int4 from)
+                     const int k, const int flags, const int4 from)
 {
+    const int across = flags & ACROSS_FIRST, add = flags & 1;
+    const int first = (int)get_global_id(0), second = (int)get_global_id(1);
+    const int i0 = (across ? second : first) * DOWN, j0 = (across ? first : second) * ACROSS;
     c += from.s0;
     a += from.s1;
     b += from.s2;
-    const int i0 = (int)get_global_id(0) * DOWN, j0 = (int)get_global_id(1) * ACROSS;
-    if (i0 >= m) return;
+    if (i0 >= m || j0 >= n) return;
     VEC sum[DOWN][ACROSS];
     global const float *x[DOWN], *w[ACROSS]; /* beyond the end the last row again: read, never written */
 #pragma unroll
