@@ -2,7 +2,7 @@
 
     python3 generate.py .        # needs torch, transformers; made with the versions that tests/golden/README.md names
 
-clip/, bert/   what save_pretrained() leaves: config.json, model.safetensors
+clip/, bert/   what save_pretrained() leaves: config.json, model.safetensors; bert/ with a vocab.txt of our own
 openai.safetensors  the same image tower under OpenAI's names, in half precision, as a published Step-CoT checkpoint has it
 expected.safetensors  inputs and features of all three
 """
@@ -12,8 +12,10 @@ import sys
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertModel, CLIPConfig, CLIPModel
+from transformers import BertConfig, BertModel, BertTokenizer, CLIPConfig, CLIPModel
 
+VOCABULARY = "[PAD] [UNK] [CLS] [SEP] is there a lesion ? which pattern ##s what size heart of the".split()  # 17 of 50
+QUESTIONS = ["Is there a lesion?", "Which patterns", "What is the size of the heart?"]  # as tests/test_prompts.c has them
 SMALL = dict(hidden_size=24, intermediate_size=40, num_hidden_layers=3, num_attention_heads=3)
 
 
@@ -78,6 +80,14 @@ def main(to):
         for p in clip.parameters():  # what the half-precision file says, in full precision
             p.copy_(p.half().float())
         expected["openai"] = features(images)
+    with open(f"{to}/bert/vocab.txt", "w") as f:
+        f.write("\n".join(VOCABULARY) + "\n")
+    tokenizer = BertTokenizer(f"{to}/bert/vocab.txt", do_lower_case=True)
+    with torch.no_grad():  # each text by itself, then all together, padded and masked: the same
+        alone = [bert(**tokenizer(t, return_tensors="pt")).last_hidden_state[:, 0] for t in QUESTIONS]
+        padded = bert(**tokenizer(QUESTIONS, return_tensors="pt", padding=True)).last_hidden_state[:, 0]
+    expected["questions"] = torch.cat(alone)
+    assert (padded - expected["questions"]).abs().max() < 1e-5
     save_file(expected, f"{to}/expected.safetensors")
     for name in ("clip", "bert"):
         print(name, json.load(open(f"{to}/{name}/config.json")).get("model_type"), os.listdir(f"{to}/{name}"))
