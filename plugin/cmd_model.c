@@ -8,7 +8,8 @@
 static const char help[] =
     "Usage: stepcot model show [DIR] [--tensors] [--steps FILE]\n"
     "       stepcot model import SOURCE -o DIR [--name TEXT] [--version TEXT] [--training TEXT]\n"
-    "                                          [--notice TEXT] [--attribution TEXT] [--keep-extra] [--steps FILE]\n\n"
+    "                                          [--notice TEXT] [--attribution TEXT] [--keep-extra] [--clip DIR]\n"
+    "                                          [--steps FILE]\n\n"
     "show      the package in DIR, or the one embedded in the program: architecture, preprocessing, which steps it "
     "was\n"
     "          trained for, metrics; --tensors lists every tensor. The package is checked as it would be at start.\n"
@@ -16,7 +17,8 @@ static const char help[] =
     "          summary.json. --training says in words how it was trained and --notice what it is not for: every "
     "report\n"
     "          shows both. --attribution names origin and terms of the training data. --keep-extra copies tensors of\n"
-    "          other heads along.\n"
+    "          other heads along. The encoder is in SOURCE (a ResNet-18 under cnn., CLIP under any of its names), or\n"
+    "          --clip names a CLIP checkpoint of the transformers library: config.json and model.safetensors.\n"
     "--steps   a step schema other than the embedded one.\n\n"
     "Examples:\n"
     "  stepcot model show\n"
@@ -53,6 +55,7 @@ int cot_cmd_model(int argc, char **argv)
         {"tensors", 0, NULL, &tensors, NULL, NULL, 0},
         {"steps", 0, "FILE", NULL, &schema, NULL, 0},
         {"output", 'o', "DIR", NULL, &import_options.out, NULL, 0},
+        {"clip", 0, "DIR", NULL, &import_options.clip, NULL, 0},
         {"name", 0, "TEXT", NULL, &import_options.name, NULL, 0},
         {"version", 0, "TEXT", NULL, &import_options.version, NULL, 0},
         {"training", 0, "TEXT", NULL, &import_options.training, NULL, 0},
