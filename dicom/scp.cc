@@ -10,6 +10,7 @@
 #include "dcmtk/dcmnet/dimse.h"
 #include "dicom/dimse.h"
 #include "dicom/scp_front.h"
+#include "dicom/scp_transport.h"
 #include "dicom/translate.h"
 #include <cerrno>
 #include <csignal>
@@ -17,7 +18,6 @@
 #include <ctime>
 #include <fcntl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 #include <vector>
 
@@ -58,9 +58,9 @@ struct session {
     const char *host;
     char calling[17];
     int fd, stop_fd;
+    front in;
     T_ASC_Network *net;
     T_ASC_Association *assoc;
-    std::vector<unsigned char> scratch; /* one PDU */
     size_t pdu_max;
     size_t stored, refused;
 };
@@ -86,13 +86,6 @@ event event_of(const OFCondition &cond)
     return event::garbage;
 }
 
-/* SIGALRM, which this process has for itself, ends a read that takes too long. */
-volatile std::sig_atomic_t watched_fd = -1;
-void on_alarm(int)
-{
-    shutdown(watched_fd, SHUT_RDWR);
-}
-
 event event_of(front_event e)
 {
     return e == FRONT_TIMEOUT  ? event::timeout
@@ -101,18 +94,25 @@ event event_of(front_event e)
                                : event::garbage;
 }
 
+/* SIGALRM, which this process has for itself, ends it when nothing moves: every wait for the peer ends within a time-out, so
+ * that what lasts longer, apart from a slow disk's time for the largest object, hangs in a library or in the store. */
+void watch(const session &s)
+{
+    const size_t disk_slowest = (size_t)1 << 20, day_s = 86400; /* bytes a second */
+    const size_t bound = 4 * (size_t)s.options->dimse_timeout_s + s.options->limits.max_bytes / disk_slowest;
+    alarm(static_cast<unsigned>(bound < day_s ? bound : day_s));
+}
+
 /* The next PDV; between objects (`idle`) a stop ends the wait. */
 event next_pdv(session &s, DUL_PDV *pdv, bool idle)
 {
     const int timeout_s = (int)s.options->dimse_timeout_s;
     OFCondition cond = DUL_NextPDV(&s.assoc->DULassociation, pdv);
     if (cond.bad()) {
-        const front_event e =
-            front_next_pdu(s.fd, idle ? s.stop_fd : -1, timeout_s * 1000, s.scratch.data(), s.pdu_max);
+        const front_event e = front_next_pdu(&s.in, idle ? s.stop_fd : -1, timeout_s * 1000, s.pdu_max);
         if (e != FRONT_READY) return event_of(e);
-        alarm(static_cast<unsigned>(timeout_s)); /* DCMTK itself would wait for ever on a trickle */
+        watch(s);
         cond = DUL_ReadPDVs(&s.assoc->DULassociation, nullptr, DUL_NOBLOCK, timeout_s);
-        alarm(0);
         if (cond != DUL_PDATAPDUARRIVED) return event_of(cond);
         cond = DUL_NextPDV(&s.assoc->DULassociation, pdv);
     }
@@ -172,10 +172,14 @@ bool write_all(int fd, const void *data, size_t size)
 
 void write_failed(incoming &o)
 {
-    const bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
-    decide(o, full ? OUT_OF_RESOURCES : PROCESSING_FAILURE,
-           full ? "no space for the object" : "the object cannot be written");
-    cot_log(COT_ERROR_LEVEL, "store.write", nullptr, "error=\"%s\"", std::strerror(errno));
+    const int why = errno;
+    if (why == EFBIG) /* a bound of ours or of the file system: sent again, the object would be no smaller */
+        decide(o, CANNOT_UNDERSTAND, "the object is larger than a file may be here");
+    else if (why == ENOSPC || why == EDQUOT)
+        decide(o, OUT_OF_RESOURCES, "no space for the object");
+    else
+        decide(o, PROCESSING_FAILURE, "the object cannot be written");
+    cot_log(COT_ERROR_LEVEL, "store.write", nullptr, "error=\"%s\"", std::strerror(why));
 }
 
 /* Where the object goes, unless the command alone is enough to refuse it. */
@@ -219,7 +223,7 @@ event receive_dataset(session &s, incoming &o)
         if (pdv.pdvType != DUL_DATASETPDV || pdv.presentationContextID != o.context) return event::garbage;
         const size_t n = pdv.fragmentLength;
         if (o.status == STORED && o.bytes + n > s.options->limits.max_bytes)
-            decide(o, OUT_OF_RESOURCES, "the object is larger than the limit");
+            decide(o, CANNOT_UNDERSTAND, "the object is larger than the limit (max-object-mib)");
         if (o.status == STORED && !write_all(o.fd, pdv.data, n)) write_failed(o);
         o.bytes += n;
         if (o.status != STORED) dropped += n;
@@ -308,8 +312,9 @@ event serve_store(session &s, const dimse_command &command, T_ASC_PresentationCo
         cot_log(COT_WARN, "store.incomplete", nullptr, "reason=%s host=%s calling=\"%s\" bytes=%zu", name_of(e), s.host,
                 s.calling, o.bytes);
     if (o.status != STORED)
-        cot_log(COT_WARN, "store.refused", nullptr, "status=%04X host=%s calling=\"%s\" bytes=%zu text=\"%s\"",
-                o.status, s.host, s.calling, o.bytes, o.why.text);
+        cot_log(o.status == PROCESSING_FAILURE ? COT_ERROR_LEVEL : COT_WARN, "object.refused", nullptr,
+                "status=0x%04X host=%s calling=\"%s\" bytes=%zu reason=\"%s\"", o.status, s.host, s.calling, o.bytes,
+                o.why.text);
     const bool cut = e == event::garbage && o.status != STORED; /* endless: told so, then aborted */
     if ((whole || cut) && !answer_store(s, o)) e = event::closed;
     return e;
@@ -376,27 +381,31 @@ OFCondition negotiate(session &s, int *accepted)
             cond = ASC_refusePresentationContext(
                 s.assoc->params, id, known ? ASC_P_TRANSFERSYNTAXESNOTSUPPORTED : ASC_P_ABSTRACTSYNTAXNOTSUPPORTED);
     }
-    cot_log(*accepted ? COT_INFO : COT_WARN, "association.accept", nullptr,
-            "host=%s calling=\"%s\" contexts=%d of=%d%s", s.host, s.calling, *accepted, n,
-            *accepted ? "" : " text=\"no class and transfer syntax in common\"");
+    if (*accepted)
+        cot_log(COT_INFO, "association.accept", nullptr, "host=%s calling=\"%s\" contexts=%d of=%d", s.host, s.calling,
+                *accepted, n);
+    else
+        cot_log(COT_WARN, "association.accept", nullptr,
+                "host=%s calling=\"%s\" contexts=0 of=%d text=\"no class and transfer syntax in common\"", s.host,
+                s.calling, n);
     return cond;
 }
 
 /* Gives the socket to DCMTK; *owned tells that it will close it. */
-OFCondition open_association(session &s, bool *owned)
+OFCondition open_association(session &s, front_layer *layer, bool *owned)
 {
     const unsigned pdu = s.options->pdu;
     int accepted = 0;
     s.pdu_max = pdu < ASC_MINIMUMPDUSIZE ? ASC_MINIMUMPDUSIZE : pdu > FRONT_PDU_MAX ? (unsigned)FRONT_PDU_MAX : pdu;
-    s.scratch.resize(6 + s.pdu_max);
     dcmSocketReceiveTimeout.set(static_cast<Sint32>(s.options->dimse_timeout_s));
     dcmSocketSendTimeout.set(static_cast<Sint32>(s.options->dimse_timeout_s));
     dcmExternalSocketHandle.set(s.fd);
     OFCondition cond = ASC_initializeNetwork(NET_ACCEPTOR, 0, static_cast<int>(s.options->acse_timeout_s), &s.net);
     if (cond.good()) {
         *owned = true;
-        cond = ASC_receiveAssociation(s.net, &s.assoc, static_cast<long>(s.pdu_max));
+        cond = ASC_setTransportLayer(s.net, layer, 0);
     }
+    if (cond.good()) cond = ASC_receiveAssociation(s.net, &s.assoc, static_cast<long>(s.pdu_max));
     if (cond.good()) cond = negotiate(s, &accepted);
     if (cond.good()) cond = ASC_acknowledgeAssociation(s.assoc);
     return cond;
@@ -424,12 +433,14 @@ cot_status serve(session &s, cot_error *err)
     bool pass = false, owned = false;
     event e = event::garbage;
     cot_status status = COT_OK;
-    front_judge(s.fd, s.stop_fd, s.host, s.options, s.calling, &pass);
+    front_layer layer(&s.in);
+    front_judge(&s.in, s.stop_fd, s.host, s.options, s.calling, &pass);
     if (!pass) {
         close(s.fd);
         return COT_OK;
     }
-    const OFCondition cond = open_association(s, &owned);
+    watch(s);
+    const OFCondition cond = open_association(s, &layer, &owned);
     if (cond.good())
         e = serve_commands(s);
     else
@@ -462,16 +473,17 @@ extern "C" cot_status cot_scp_serve(int fd, const char *host, const cot_scp_opti
     sigprocmask(SIG_BLOCK, &stop, &before);
     const auto pipe_before = std::signal(SIGPIPE, SIG_IGN); /* a peer that went away is an error code */
     const auto size_before = std::signal(SIGXFSZ, SIG_IGN); /* so is a file-size limit */
-    const auto alarm_before = std::signal(SIGALRM, on_alarm);
-    watched_fd = fd;
+    const auto alarm_before = std::signal(SIGALRM, SIG_DFL);
     s.stop_fd = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
     try {
         cot_dicom_init();
-        status = serve(s, err);
+        status = front_open(&s.in, fd) ? serve(s, err) : cot_fail(err, COT_E_MEMORY, "serve an association: no memory");
     } catch (...) {
         status = fail_exception(err, "serve an association");
     }
     if (s.stop_fd >= 0) close(s.stop_fd);
+    front_close(&s.in);
+    alarm(0);
     std::signal(SIGALRM, alarm_before);
     std::signal(SIGPIPE, pipe_before);
     std::signal(SIGXFSZ, size_before);

@@ -1,7 +1,8 @@
-/* The front door's look at a connection: the whole A-ASSOCIATE-RQ is peeked at within the time-out, checked, held against
- * the allow list, and either left in the socket for DCMTK or answered with A-ASSOCIATE-RJ or A-ABORT (PS3.8 9.3.4, 9.3.8)
- * from here; nothing of a refused request reaches DCMTK. Of later PDUs the lengths are checked in the same way. Threads: one per connection.
- * SPDX-License-Identifier: Apache-2.0 */
+/* The front door's look at a connection: PDUs are received here, whole, each within its time-out, and checked before DCMTK
+ * is served. The A-ASSOCIATE-RQ is held against the allow list and, when refused, answered with A-ASSOCIATE-RJ or A-ABORT
+ * (PS3.8 9.3.4, 9.3.8) from here; nothing of it reaches DCMTK. Of later PDUs types and lengths are checked. Nothing waits
+ * in the socket: peeking at a PDU until it is whole can stall a healthy sender, whose window a few unread bytes keep shut.
+ * Threads: one per connection. SPDX-License-Identifier: Apache-2.0 */
 #include "dicom/scp_front.h"
 #include <errno.h>
 #include <poll.h>
@@ -9,9 +10,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
-enum { HEADER = 6, PDU_MAX = HEADER + 64 * 1024, FAREWELL_MS = 1000, FAREWELL_BYTES = 1 << 20 };
+enum { REQUEST_MAX = 64 * 1024, FAREWELL_MS = 1000, FAREWELL_BYTES = 1 << 20 };
 
 static size_t be32(const unsigned char *p)
 {
@@ -25,50 +25,60 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Until fd has at least SO_RCVLOWAT bytes or has ended (*ended), a stop is asked, or time is over. */
-static front_event wait_on(int fd, int stop_fd, int64_t until, bool *ended)
+/* Until fd has bytes or has ended, a stop is asked, or time is over, whatever trickles in. */
+static front_event wait_on(int fd, int stop_fd, int64_t until)
 {
     for (;;) {
-        struct pollfd on[] = {{.fd = fd, .events = POLLIN | POLLRDHUP}, {.fd = stop_fd, .events = POLLIN}};
+        struct pollfd on[] = {{.fd = fd, .events = POLLIN}, {.fd = stop_fd, .events = POLLIN}};
         const int64_t left = until - now_ms();
-        const int n = poll(on, 2, left > 0 ? (int)left : 0);
+        const int n = left > 0 ? poll(on, 2, (int)left) : 0;
         if (n == 0) return FRONT_TIMEOUT;
         if (n < 0 && errno == EINTR) continue;
-        if (n > 0 && on[1].revents) return FRONT_STOP;
-        *ended = n < 0 || (on[0].revents & (POLLRDHUP | POLLHUP | POLLERR));
-        return FRONT_READY;
+        if (n < 0) return FRONT_CLOSED;
+        return on[1].revents ? FRONT_STOP : FRONT_READY;
     }
 }
 
-static void set_low_mark(int fd, size_t bytes)
+/* ---- the buffer ---- */
+bool front_open(front *f, int fd)
 {
-    const int low = (int)bytes;
-    setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low);
+    *f = (front){.fd = fd, .buffer = malloc(FRONT_BUFFER)};
+    return f->buffer != NULL;
 }
 
-/* The next `want` bytes into `to`, left unread in the socket; fewer when the event is not FRONT_READY. */
-static front_event peek(int fd, int stop_fd, unsigned char *to, size_t want, int64_t until, size_t *got)
+void front_close(front *f)
 {
-    front_event event = FRONT_READY;
-    const struct timespec moment = {.tv_nsec = 1000000};
-    bool ended = false, waited = false;
-    *got = 0;
-    for (;;) {
-        const ssize_t n = recv(fd, to, want, MSG_PEEK | MSG_DONTWAIT);
-        if (n > 0) *got = (size_t)n;
-        if (*got >= want) break;
-        if (n == 0 || ended || (n < 0 && errno != EAGAIN && errno != EINTR)) event = FRONT_CLOSED;
-        if (event == FRONT_READY) {
-            set_low_mark(fd, want);
-            if (waited) nanosleep(&moment, NULL); /* where the kernel caps the mark, poll returns too early */
-            waited = true;
-            event = wait_on(fd, stop_fd, until, &ended);
-            if (event == FRONT_READY && now_ms() >= until) event = FRONT_TIMEOUT; /* poll may always be early */
-        }
-        if (event != FRONT_READY) break;
+    free(f->buffer);
+    f->buffer = NULL;
+}
+
+/* Until the next `want` bytes, at most half a buffer, are at `begin`; takes along what else has come. */
+static front_event fill(front *f, size_t want, int stop_fd, int64_t until)
+{
+    if (FRONT_BUFFER - f->begin < want) {
+        memmove(f->buffer, f->buffer + f->begin, f->end - f->begin);
+        f->end -= f->begin;
+        f->begin = 0;
     }
-    set_low_mark(fd, 1);
-    return event;
+    while (f->end - f->begin < want) {
+        const front_event event = wait_on(f->fd, stop_fd, until);
+        if (event != FRONT_READY) return event;
+        const ssize_t n = recv(f->fd, f->buffer + f->end, FRONT_BUFFER - f->end, MSG_DONTWAIT);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+        if (n <= 0) return FRONT_CLOSED;
+        f->end += (size_t)n;
+    }
+    return FRONT_READY;
+}
+
+size_t front_take(front *f, void *to, size_t size)
+{
+    const size_t n = size < f->left ? size : f->left;
+    memcpy(to, f->buffer + f->begin, n);
+    f->begin += n;
+    f->left -= n;
+    if (f->begin == f->end) f->begin = f->end = 0;
+    return n;
 }
 
 /* Do the PDVs of a P-DATA-TF body (PS3.8 9.3.5) have room for their header, and fill the body? */
@@ -83,22 +93,22 @@ static bool pdvs_add_up(const unsigned char *body, size_t size)
     return at == size && size > 0;
 }
 
-front_event front_next_pdu(int fd, int stop_fd, int timeout_ms, unsigned char *scratch, size_t pdu_max)
+front_event front_next_pdu(front *f, int stop_fd, int timeout_ms, size_t pdu_max)
 {
-    enum { P_DATA = 4, RELEASE_RQ = 5, RELEASE_RP = 6, ABORT = 7, PDV_LENGTH = 4 };
-    size_t got = 0, want = HEADER + PDV_LENGTH; /* the shortest PDU is as long */
-    front_event event = peek(fd, stop_fd, scratch, want, now_ms() + timeout_ms, &got);
+    enum { P_DATA = 4, RELEASE_RQ = 5, RELEASE_RP = 6, ABORT = 7 };
+    f->begin += f->left; /* DCMTK takes whole PDUs; what it left would be no header */
+    f->left = 0;
+    front_event event = fill(f, FRONT_HEADER, stop_fd, now_ms() + timeout_ms);
     if (event != FRONT_READY) return event;
-    const unsigned type = scratch[0];
-    const size_t length = be32(scratch + 2);
-    if (type < P_DATA || type > ABORT || length > pdu_max) return FRONT_GARBAGE;
-    if (type != P_DATA) return length == 4 ? FRONT_READY : FRONT_GARBAGE;
-    if (length >= 6 && be32(scratch + HEADER) == length - PDV_LENGTH)
-        return FRONT_READY; /* one PDV, as nearly always */
-    want = HEADER + length; /* several: all of it must be looked at */
-    event = peek(fd, -1, scratch, want, now_ms() + timeout_ms, &got);
+    const unsigned type = f->buffer[f->begin];
+    const size_t length = be32(f->buffer + f->begin + 2);
+    if (type < P_DATA || type > ABORT || length > pdu_max || length > FRONT_PDU_MAX) return FRONT_GARBAGE;
+    if (type != P_DATA && length != 4) return FRONT_GARBAGE;
+    event = fill(f, FRONT_HEADER + length, -1, now_ms() + timeout_ms);
     if (event != FRONT_READY) return event;
-    return pdvs_add_up(scratch + HEADER, length) ? FRONT_READY : FRONT_GARBAGE;
+    if (type == P_DATA && !pdvs_add_up(f->buffer + f->begin + FRONT_HEADER, length)) return FRONT_GARBAGE;
+    f->left = FRONT_HEADER + length;
+    return FRONT_READY;
 }
 
 void front_farewell(int fd, const unsigned char word[10])
@@ -108,8 +118,7 @@ void front_farewell(int fd, const unsigned char word[10])
     if (send(fd, word, 10, MSG_NOSIGNAL | MSG_DONTWAIT) != 10) return;
     shutdown(fd, SHUT_WR);
     for (size_t seen = 0; seen < FAREWELL_BYTES && now_ms() < until;) {
-        bool ended = false;
-        if (wait_on(fd, -1, until, &ended) != FRONT_READY) break;
+        if (wait_on(fd, -1, until) != FRONT_READY) break;
         const ssize_t n = recv(fd, rest, sizeof rest, MSG_DONTWAIT);
         if (n <= 0) break;
         seen += (size_t)n;
@@ -163,43 +172,46 @@ static const char *name_of(front_event event)
                                    : "malformed";
 }
 
-void front_judge(int fd, int stop_fd, const char *host, const cot_scp_options *options, char calling[17], bool *pass)
+/* The whole request into the buffer; *size is what there is of it. */
+static front_event receive_request(front *f, int stop_fd, int64_t until, size_t *size, bool *is_request)
+{
+    front_event event = fill(f, FRONT_HEADER, stop_fd, until);
+    *size = f->end < FRONT_HEADER ? f->end : FRONT_HEADER;
+    const size_t length = event == FRONT_READY ? be32(f->buffer + 2) : 0;
+    *is_request = event == FRONT_READY && f->buffer[0] == 1 && length <= REQUEST_MAX;
+    if (!*is_request) return event;
+    event = fill(f, FRONT_HEADER + length, stop_fd, until);
+    *size = f->end < FRONT_HEADER + length ? f->end : FRONT_HEADER + length;
+    return event;
+}
+
+void front_judge(front *f, int stop_fd, const char *host, const cot_scp_options *options, char calling[17], bool *pass)
 {
     static const association_reject invalid = {0, 2, 6}, unexpected = {0, 2, 2};
     const int64_t until = now_ms() + (int64_t)options->acse_timeout_s * 1000;
-    unsigned char *pdu = malloc(PDU_MAX);
     const char *reason = "malformed";
     char called[17] = "";
-    size_t got = 0;
+    size_t size = 0;
+    bool is_request = false;
     cot_error err = COT_ERROR_INIT;
     association_reject why = {0};
     *pass = false;
     calling[0] = 0;
-    if (!pdu) {
-        log_refusal(host, "memory", "", "", "out of memory");
-        return;
-    }
-    front_event event = peek(fd, stop_fd, pdu, HEADER, until, &got);
-    if (got == 0) {
+    const front_event event = receive_request(f, stop_fd, until, &size, &is_request);
+    const unsigned char *pdu = f->buffer;
+    if (size == 0) {
         log_refusal(host, name_of(event), "", "", "no byte was sent");
-        goto done;
-    }
-    const size_t length = got < HEADER ? 0 : be32(pdu + 2);
-    const bool is_request = got == HEADER && pdu[0] == 1 && length <= PDU_MAX - HEADER;
-    if (is_request) event = peek(fd, stop_fd, pdu, HEADER + length, until, &got);
-    if (is_request && event != FRONT_READY) {
+    } else if (is_request && event != FRONT_READY) {
         log_refusal(host, name_of(event), "", "", "the association request is not complete");
-        answer(fd, unexpected);
-        goto done;
-    }
-    if (aarq_check(pdu, got, calling, called, &why, &err) != COT_OK) {
+        answer(f->fd, unexpected);
+    } else if (aarq_check(pdu, size, calling, called, &why, &err) != COT_OK) {
         log_refusal(host, pdu[0] == 1 ? reason : "not-dicom", calling, called, err.text);
-        answer(fd, why.result ? why : pdu[0] == 1 ? invalid : unexpected);
+        answer(f->fd, why.result ? why : pdu[0] == 1 ? invalid : unexpected);
     } else if (!welcome(calling, called, host, options, &why, &reason)) {
         log_refusal(host, reason, calling, called, "see listen and accept in the configuration");
-        answer(fd, why);
-    } else
+        answer(f->fd, why);
+    } else {
+        f->left = size;
         *pass = true;
-done:
-    free(pdu);
+    }
 }

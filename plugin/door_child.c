@@ -1,6 +1,6 @@
 /* One association in a process of its own: it may leak or crash without harm to the door. Also the short goodbye for
- * callers that are not served. Limits: address space, file size, and a watchdog (SIGALRM) that ends a child without progress.
- * SIGTERM stays blocked: cot_scp_serve takes it between objects.
+ * callers that are not served. Limits: address space, file size; cot_scp_serve adds a watchdog (SIGALRM) that ends a child
+ * without progress, takes SIGTERM between objects, and logs what it refuses.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "plugin/door.h"
 #include "plugin/node.h"
@@ -18,9 +18,6 @@
 #include <unistd.h>
 
 #define MEMORY_MIB 512
-/* Longest time without an object beginning or ending. The DIMSE time-out ends silent peers much earlier; this ends what
- * trickles, and loops in a library. */
-#define WATCHDOG_S 3600
 
 typedef struct call {
     const cot_config *config;
@@ -69,15 +66,10 @@ static cot_status on_place(void *ctx, char *path, size_t size, cot_error *err)
 {
     call *c = ctx;
     cot_status status = COT_OK;
-    alarm(WATCHDOG_S);
     if (!c->store) COT_TRY(cot_store_open(&c->store, c->config->store, err));
     COT_TRY(cot_store_place(c->store, c->config->watermark_mib, path, size, err));
 done:
-    if (status != COT_OK) {
-        c->refused++;
-        cot_log(COT_WARN, "object.refused", NULL, "host=%s ae=%s status=%s reason=\"%s\"", c->host, c->ae,
-                cot_status_name(status), err->text);
-    }
+    c->refused += status != COT_OK;
     return status;
 }
 
@@ -89,8 +81,6 @@ static cot_status on_store(void *ctx, const cot_received *object, cot_error *err
     const cot_status status = cot_store_receive(c->store, object, job, &duplicate, err);
     if (status != COT_OK) {
         c->refused++;
-        cot_log(COT_ERROR_LEVEL, "object.refused", NULL, "host=%s ae=%s status=%s reason=\"%s\"", c->host, c->ae,
-                cot_status_name(status), err->text);
     } else if (duplicate) {
         c->duplicates++;
         cot_log(COT_INFO, "object.duplicate", job, "host=%s ae=%s bytes=%zu", c->host, c->ae, object->head->bytes);
@@ -98,7 +88,6 @@ static cot_status on_store(void *ctx, const cot_received *object, cot_error *err
         c->objects++;
         cot_log(COT_INFO, "object.received", job, "host=%s ae=%s bytes=%zu", c->host, c->ae, object->head->bytes);
     }
-    alarm(WATCHDOG_S);
     return status;
 }
 
@@ -106,10 +95,8 @@ static void on_refused(void *ctx, const cot_received *object, const cot_error *w
 {
     call *c = ctx;
     (void)object;
+    (void)why;
     c->refused++;
-    cot_log(COT_WARN, "object.refused", NULL, "host=%s ae=%s status=%s reason=\"%s\"", c->host, c->ae,
-            cot_status_name(why->status), why->text);
-    alarm(WATCHDOG_S);
 }
 
 _Noreturn void door_serve_one(const cot_config *config, int fd, const char *host)
@@ -126,18 +113,15 @@ _Noreturn void door_serve_one(const cot_config *config, int fd, const char *host
                                .dimse_timeout_s = config->dimse_timeout_s,
                                .limits = COT_GUARD_LIMITS_INIT};
     if (config->max_object_mib) options.limits.max_bytes = config->max_object_mib << 20;
-    alarm(WATCHDOG_S);
     limit(config);
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
     const cot_status status = cot_scp_serve(fd, host, &options, &handler, &err);
     cot_store_close(c.store);
     if (c.opened)
-        cot_log(COT_DEBUG, "association.close", NULL,
-                "host=%s ae=%s objects=%zu duplicates=%zu refused=%zu ms=%lld%s%s%s", host, c.ae, c.objects,
-                c.duplicates, c.refused, (long long)(process_now_ms() - start), status == COT_OK ? "" : " reason=\"",
-                status == COT_OK ? "" : err.text, status == COT_OK ? "" : "\"");
-    else if (status != COT_OK)
-        cot_log(COT_WARN, "association.reject", NULL, "host=%s reason=\"%s\"", host, err.text);
+        cot_log(COT_DEBUG, "association.close", NULL, "host=%s ae=%s objects=%zu duplicates=%zu refused=%zu ms=%lld",
+                host, c.ae, c.objects, c.duplicates, c.refused, (long long)(process_now_ms() - start));
+    if (status != COT_OK) /* association.end has said how an association ended */
+        cot_log(c.opened ? COT_DEBUG : COT_WARN, "association.failed", NULL, "host=%s reason=\"%s\"", host, err.text);
     _exit(0);
 }
 

@@ -137,7 +137,7 @@ else
     wait_until 60 echoscu -aec STEPCOT 127.0.0.1 "$PORT"
     copy_as_new "$plain" "$WORK/fill.dcm"
     raw "$WORK/fill.dcm" >"$WORK/out"
-    has "a write that does not fit is answered with 0xA700" "$WORK/out" "store 0xA700"
+    has "a write beyond the file size limit is refused for good" "$WORK/out" "store 0xC000 .*larger than a file may be"
     alive "file size limit"
     stop_node || true
 fi

@@ -90,6 +90,20 @@ static inline void send_store_command(int fd, unsigned context, const char *sop_
     send_pdv(fd, context, 3, m.at, m.n);
     maker_free(&m);
 }
+/* Opens an association as SENDER with NODE, CR in context 3; -1 when it is not accepted. */
+static inline int associate_with(unsigned port)
+{
+    unsigned char body[70000];
+    size_t size = 0;
+    maker m;
+    const int fd = connect_to(port);
+    put_request(&m, "NODE", "SENDER");
+    send_all(fd, m.at, m.n);
+    maker_free(&m);
+    if (receive_pdu(fd, body, sizeof body, &size) == 2) return fd;
+    close(fd);
+    return -1;
+}
 /* Status and Error Comment of the C-STORE response; 0xffff when none comes. */
 static inline unsigned store_status(int fd, char comment[65])
 {
@@ -126,7 +140,7 @@ static inline void folder_clean(const char *folder)
 {
     DIR *d = opendir(folder);
     for (struct dirent *e; d && (e = readdir(d));) {
-        char path[400];
+        char path[1400];
         snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
         unlink(path);
     }

@@ -10,8 +10,10 @@ typedef struct server {
     unsigned port;
     pid_t pid;
     cot_scp_options options;
+    bool hang;               /* the handler never comes back from storing */
     cot_status place, store; /* what the handler answers */
     unsigned objects;
+    int receive_buffer; /* of the sockets; 0: the system's */
 } server;
 
 static bool accept_by_title(void *ctx, const char *calling, const char *host)
@@ -30,6 +32,7 @@ static cot_status store_object(void *ctx, const cot_received *object, cot_error 
 {
     const server *s = ctx;
     char to[160];
+    while (s->hang) pause();
     if (s->store != COT_OK) return cot_fail(err, s->store, "the store says no");
     snprintf(to, sizeof to, "%s/stored-%d-%u", s->folder, (int)getpid(), s->objects);
     cot_log(COT_INFO, "test.stored", NULL, "calling=%s host=%s rows=%zu", object->calling, object->host,
@@ -76,7 +79,10 @@ static void serve_forever(server *s, int listener)
         close(fd);
         int how = 0;
         waitpid(child, &how, 0);
-        if (!WIFEXITED(how) || WEXITSTATUS(how)) cot_log(COT_ERROR_LEVEL, "test.crashed", NULL, "how=%d", how);
+        if (s->hang && WIFSIGNALED(how) && WTERMSIG(how) == SIGALRM)
+            cot_log(COT_INFO, "test.hung", NULL, NULL);
+        else if (!WIFEXITED(how) || WEXITSTATUS(how))
+            cot_log(COT_ERROR_LEVEL, "test.crashed", NULL, "how=%d", how);
     }
 }
 static void server_start(server *s)
@@ -93,6 +99,7 @@ static void server_start(server *s)
     if (!s->options.dimse_timeout_s) s->options.dimse_timeout_s = 10;
     if (!s->options.limits.max_bytes) s->options.limits = (cot_guard_limits)COT_GUARD_LIMITS_INIT;
     const int listener = listen_anywhere(&s->port);
+    if (s->receive_buffer) setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &s->receive_buffer, sizeof s->receive_buffer);
     fflush(NULL);
     s->pid = fork();
     if (s->pid == 0) {
@@ -131,7 +138,7 @@ static int count_files(const server *s, const char *prefix)
         folder_clean((s).folder);                                                                                      \
     } while (0)
 
-static int run_tool(char *const argv[])
+static inline int run_tool(char *const argv[])
 {
     fflush(NULL);
     const pid_t pid = fork();

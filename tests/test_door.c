@@ -352,31 +352,44 @@ TEST(door_full_disk_is_a700)
     REQUIRE(house_open(&h));
     call(&h, "storescu -v -to 10 -ta 10 -td 10 -aec STEPCOT", cr_named("d.dcm", 4, 0));
     CHECK_HAS(said, "OutOfResources");
-    CHECK(logged(&h, "event=object.refused"));
-    CHECK(logged(&h, "status=limit reason=\"disk full"));
+    CHECK(logged(&h, "event=object.refused job=- status=0xA700"));
+    CHECK(logged(&h, "reason=\"disk full"));
+    CHECK(logged(&h, "event=association.end"));
+    char *log = house_log(&h);
+    CHECK(!strstr(strstr(log, "refused job") + 1, "refused job")); /* one line for one refusal */
+    free(log);
     CHECK_NUMBER(jobs_in(&h), 0);
     CHECK_NUMBER(call(&h, "echoscu -to 10 -ta 10 -td 10 -aec STEPCOT", ""), 0);
     house_close(&h);
 }
 
-TEST(door_a_killed_child_does_not_touch_the_next_caller)
+/* Sends `signal_number` to the child that serves a caller who has said one byte. */
+static void strike_child(const house *h, int signal_number)
+{
+    char path[64];
+    int child = 0;
+    const int s = dial(h);
+    CHECK(send(s, "\1", 1, MSG_NOSIGNAL) == 1);
+    CHECK(children_become(h, 1));
+    snprintf(path, sizeof path, "/proc/%ld/task/%ld/children", (long)h->door, (long)h->door);
+    FILE *f = fopen(path, "r");
+    CHECK(f && fscanf(f, "%d", &child) == 1 && child > 0);
+    if (f) fclose(f);
+    if (child > 0) kill(child, signal_number);
+    CHECK(children_become(h, 0));
+    close(s);
+}
+
+TEST(door_a_killed_or_hung_child_does_not_touch_the_next_caller)
 {
     house h;
     house_init(&h, "crash");
     REQUIRE(house_open(&h));
-    const int s = dial(&h);
-    CHECK(send(s, "\1", 1, MSG_NOSIGNAL) == 1);
-    CHECK(children_become(&h, 1));
-    char path[64];
-    int child = 0;
-    snprintf(path, sizeof path, "/proc/%ld/task/%ld/children", (long)h.door, (long)h.door);
-    FILE *f = fopen(path, "r");
-    CHECK(f && fscanf(f, "%d", &child) == 1 && child > 0);
-    if (f) fclose(f);
-    if (child > 0) kill(child, SIGSEGV);
+    strike_child(&h, SIGSEGV);
     CHECK(logged(&h, "event=association.crash"));
+    strike_child(&h, SIGALRM); /* as the watchdog of cot_scp_serve does */
+    CHECK(logged(&h, "event=association.hung"));
     CHECK_NUMBER(call(&h, "echoscu -to 10 -ta 10 -td 10 -aec STEPCOT", ""), 0);
-    close(s);
     house_close(&h);
 }
 

@@ -3,6 +3,7 @@
  * by raw bytes. SPDX-License-Identifier: Apache-2.0 */
 #include "tests/check.h"
 #include "tests/scp_server.h"
+#include <sys/resource.h>
 
 /* ---- receiver: what it accepts ---- */
 TEST(scp_stores_what_our_own_sender_sends)
@@ -148,17 +149,10 @@ TEST(scp_gives_up_on_a_silent_or_slow_peer)
     END_SERVER(s, log);
 }
 
-/* Opens an association with raw bytes. */
 static int associate(const server *s)
 {
-    unsigned char body[70000];
-    size_t size = 0;
-    maker m;
-    const int fd = connect_to(s->port);
-    put_request(&m, "NODE", "SENDER");
-    send_all(fd, m.at, m.n);
-    maker_free(&m);
-    if (receive_pdu(fd, body, sizeof body, &size) != 2) CHECK_FAIL_("association was not accepted");
+    const int fd = associate_with(s->port);
+    if (fd < 0) CHECK_FAIL_("association was not accepted");
     return fd;
 }
 static unsigned store_dataset(int fd, const char *sop_class, const char *instance, const maker *file, char comment[65])
@@ -240,7 +234,7 @@ TEST(scp_without_space_answers_a700_before_and_after_receiving)
     }
 }
 
-TEST(scp_cuts_an_endless_object_with_a700)
+TEST(scp_cuts_an_endless_object_for_good)
 {
     server s = {0};
     static unsigned char block[60000];
@@ -257,12 +251,55 @@ TEST(scp_cuts_an_endless_object_with_a700)
         send_pdv(fd, 3, 0, block, sizeof block);
     }
     status = store_status(fd, comment);
-    CHECK(status == 0xa700 || status == 0xffff); /* the answer may be lost in the reset that follows */
+    CHECK(status == 0xc000 || status == 0xffff); /* the answer may be lost in the reset that follows */
     close(fd);
     char *log = server_stop(&s);
-    CHECK_HAS(log, "status=A700");
-    CHECK_HAS(log, "larger than the limit");
+    CHECK_HAS(log, "event=object.refused job=- status=0xC000");
+    CHECK_HAS(log, "larger than the limit (max-object-mib)");
     CHECK_NUMBER(count_files(&s, "incoming-"), 0);
+    END_SERVER(s, log);
+}
+
+TEST(scp_refuses_what_no_file_here_can_hold_for_good)
+{
+    server s = {0};
+    char comment[65];
+    maker image = {0};
+    put_image(&image, CR_CLASS, "1.2.3.4", EXPLICIT, 400, 400);
+    struct rlimit before, low;
+    getrlimit(RLIMIT_FSIZE, &before);
+    low = (struct rlimit){100000, before.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &low); /* the server inherits it */
+    server_start(&s);
+    setrlimit(RLIMIT_FSIZE, &before);
+    const int fd = associate(&s);
+    CHECK_NUMBER(store_dataset(fd, CR_CLASS, "1.2.3.4", &image, comment), 0xc000);
+    CHECK_HAS(comment, "larger than a file may be here");
+    close(fd);
+    char *log = server_stop(&s);
+    CHECK_NUMBER(count_files(&s, "incoming-"), 0);
+    maker_free(&image);
+    END_SERVER(s, log);
+}
+
+TEST(scp_ends_itself_when_the_store_hangs)
+{
+    server s = {.hang = true, .options.dimse_timeout_s = 1};
+    maker image = {0};
+    unsigned char rest[16];
+    s.options.limits = (cot_guard_limits)COT_GUARD_LIMITS_INIT;
+    s.options.limits.max_bytes = 1 << 20;
+    server_start(&s);
+    put_image(&image, CR_CLASS, "1.2.3.4", EXPLICIT, 20, 20);
+    const size_t start = 144u + image.at[140];
+    const int fd = associate(&s);
+    send_store_command(fd, 3, CR_CLASS, "1.2.3.4");
+    send_pdv(fd, 3, 2, image.at + start, image.n - start);
+    CHECK_NUMBER(receive(fd, rest, sizeof rest), 0); /* closed without an answer: the sender sends again */
+    close(fd);
+    char *log = server_stop(&s);
+    CHECK_HAS(log, "event=test.hung");
+    maker_free(&image);
     END_SERVER(s, log);
 }
 
