@@ -205,6 +205,9 @@ void settle_by_status(const cot_scu_peer *peer, cot_scu_object *o, bool fallback
     const char *face = fallback ? " (as the fallback class)" : "";
     if (s == 0x0000)
         settle(o, COT_SENT_DELIVERED, "%s:%u accepted it%s", peer->host, peer->port, face);
+    else if (s == 0x0111) /* sent again after a crash: its own UID says that it is the same object */
+        settle(o, COT_SENT_DELIVERED, "%s:%u has it already%s (0x0111, duplicate SOP instance)", peer->host, peer->port,
+               face);
     else if (s >> 12 == 0xb || s == 0x0001 || s == 0x0107 || s == 0x0116)
         settle(o, COT_SENT_DELIVERED, "%s:%u accepted it%s with warning 0x%04X", peer->host, peer->port, face, s);
     else if (s >> 8 == 0xa7 || s == 0x0110 || s == 0x0213)

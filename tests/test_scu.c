@@ -104,15 +104,11 @@ TEST(scu_sorts_every_status_into_delivered_retry_or_dead)
         cot_sent sent;
         const char *text;
     } cases[] = {
-        {0x0000, COT_SENT_DELIVERED, "accepted"},
-        {0xb000, COT_SENT_DELIVERED, "warning 0xB000"},
-        {0xb007, COT_SENT_DELIVERED, "warning"},
-        {0xa700, COT_SENT_RETRY, "0xA700"},
-        {0xa7ff, COT_SENT_RETRY, "out of resources"},
-        {0x0110, COT_SENT_RETRY, "0x0110"},
-        {0xa900, COT_SENT_DEAD, "does not match"},
-        {0xc000, COT_SENT_DEAD, "cannot understand"},
-        {0xcfff, COT_SENT_DEAD, "0xCFFF"},
+        {0x0000, COT_SENT_DELIVERED, "accepted"},     {0xb000, COT_SENT_DELIVERED, "warning 0xB000"},
+        {0xb007, COT_SENT_DELIVERED, "warning"},      {0x0111, COT_SENT_DELIVERED, "has it already"},
+        {0xa700, COT_SENT_RETRY, "0xA700"},           {0xa7ff, COT_SENT_RETRY, "out of resources"},
+        {0x0110, COT_SENT_RETRY, "0x0110"},           {0xa900, COT_SENT_DEAD, "does not match"},
+        {0xc000, COT_SENT_DEAD, "cannot understand"}, {0xcfff, COT_SENT_DEAD, "0xCFFF"},
         {0x0122, COT_SENT_DEAD, "refused"},
     };
     enum { N = sizeof cases / sizeof *cases };
