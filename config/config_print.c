@@ -17,6 +17,17 @@ static void print_escaped(const char *text, FILE *stream)
     }
 }
 
+/* Six digits, as the XSD allows, without trailing zeros: "5", "0.25". */
+static void print_real(double value, FILE *stream)
+{
+    char text[400];
+    const int n = snprintf(text, sizeof text, "%.6f", value);
+    size_t end = n > 0 && (size_t)n < sizeof text ? (size_t)n : 0;
+    while (end && text[end - 1] == '0') end--;
+    if (end && text[end - 1] == '.') end--;
+    fprintf(stream, "%.*s", (int)end, text);
+}
+
 static void print_field(const void *object, const config_field *field, FILE *stream)
 {
     const void *from = (const char *)object + field->offset;
@@ -26,7 +37,7 @@ static void print_field(const void *object, const config_field *field, FILE *str
     case FIELD_PATH: print_escaped(from, stream); break;
     case FIELD_UNSIGNED: fprintf(stream, "%u", *(const unsigned *)from); break;
     case FIELD_SIZE: fprintf(stream, "%zu", *(const size_t *)from); break;
-    case FIELD_REAL: fprintf(stream, "%.6f", *(const double *)from); break; /* the XSD allows six digits */
+    case FIELD_REAL: print_real(*(const double *)from, stream); break;
     case FIELD_FLAG: fputs(*(const bool *)from ? "true" : "false", stream); break;
     case FIELD_LEVEL: fputs(config_level_names()[*(const cot_level *)from], stream); break;
     }

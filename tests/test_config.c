@@ -117,6 +117,8 @@ TEST(what_is_printed_loads_to_the_same_values)
     REQUIRE_OK(cot_config_print(b, stream, &err));
     fclose(stream);
     CHECK_TEXT(second, first);
+    CHECK_HAS(first, " settle-s=\"0.25\" keep-days=\"0.000001\"");
+    CHECK_HAS(first, " retry-hours=\"0.5\"");
     CHECK(a->settle_s == b->settle_s && a->keep_days == b->keep_days);
     CHECK_NEAR(b->destinations[0].retry_hours, 0.5, 0);
     cot_config_destroy(a);
