@@ -1,6 +1,7 @@
 /* Samples as decoded -> grey stored values: bits outside Bits Stored are cut away (old files keep overlays there), lossy
  * overshoot is clamped instead, and colour is taken only when it is grey in disguise. Plain C without DCMTK.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "dicom/dicom.h"
 #include "dicom/frame.h"
 
 #include <stdlib.h>
@@ -76,22 +77,19 @@ static size_t count_coloured(uint16_t *codes, const frame_header *h, const uint8
     return coloured;
 }
 
-/* JPEG rounds each channel by itself, so lossy grey may be 16 levels off in a few places; exact data may be off by one.
- * Lossy streams often hold YCbCr under a header that says RGB: grey has Cb and Cr near 128 then, which no RGB radiograph has. */
+/* Lossy streams often hold YCbCr under a header that says RGB: grey has Cb and Cr near 128 then, which no RGB radiograph has. */
 static cot_status codes_from_colour(uint16_t *codes, const frame_header *h, const uint8_t *samples, size_t n,
                                     cot_error *err)
 {
-    const unsigned tolerance = h->lossy ? 16 : 1;
-    const size_t allowed = h->lossy ? n / 1000 : 0, coloured = count_coloured(codes, h, samples, n, tolerance);
-    if (coloured <= allowed) return COT_OK;
+    const unsigned tolerance = cot_colour_tolerance(h->lossy);
+    const size_t coloured = count_coloured(codes, h, samples, n, tolerance);
     frame_header other = *h;
     other.colour = FRAME_YBR;
-    if (h->lossy && h->colour == FRAME_RGB && count_coloured(codes, &other, samples, n, tolerance) <= allowed)
+    if (cot_gate_colour(coloured, n, h->lossy, err) == COT_OK) return COT_OK;
+    if (h->lossy && h->colour == FRAME_RGB &&
+        cot_gate_colour(count_coloured(codes, &other, samples, n, tolerance), n, true, NULL) == COT_OK)
         return COT_OK;
-    return cot_fail(
-        err, COT_E_REFUSED,
-        "the image is in colour (%zu of %zu pixels): a radiograph is grey. Photometric Interpretation (0028,0004)",
-        coloured, n);
+    return cot_fail_in(err, "Photometric Interpretation (0028,0004)");
 }
 
 cot_status frame_from_samples(frame_stored *out, const frame_header *h, const void *samples, cot_error *err)

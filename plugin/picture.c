@@ -1,4 +1,5 @@
-/* PNG and JPEG pictures → grey 0..1, for trying the reading without DICOM. Both libraries report errors by longjmp: what must
+/* PNG and JPEG pictures → grey 0..1, for trying the reading without DICOM. Colour is taken only
+ * when it is grey in disguise, by the rule for DICOM images. Both libraries report errors by longjmp: what must
  * survive it lives in a struct, and the function with setjmp has no other locals. Colour becomes luma (0.299 R + 0.587 G +
  * 0.114 B, as in ITU-R BT.601 and Pillow); transparent pixels are laid on black.
  * Threads: any thread; run it in a sandbox child all the same. SPDX-License-Identifier: Apache-2.0 */
@@ -47,6 +48,8 @@ cot_status cot_picture_load(float **grey, size_t *rows, size_t *cols, const char
         status = picture_read_jpeg(&p, err);
     else
         status = cot_fail(err, COT_E_INPUT, "neither PNG nor JPEG");
+    const bool lossy = size && file[0] == (char)jpeg_first[0];
+    if (status == COT_OK) status = cot_gate_colour(p.coloured, p.rows * p.cols, lossy, err);
     if (status != COT_OK) {
         cot_fail_in(err, "%s", path);
         goto done;

@@ -11,6 +11,7 @@ typedef struct picture {
     size_t size;
     float *grey; /* [rows*cols], the caller's to free */
     size_t rows, cols;
+    size_t coloured; /* pixels further from grey than dicom.h tolerates */
 } picture;
 /* Bounds the size and allocates p->grey. */
 cot_status picture_allocate(picture *p, size_t rows, size_t cols, cot_error *err);

@@ -1,6 +1,7 @@
 /* JPEG by libjpeg: grey, YCbCr and RGB of 8 bits, baseline or progressive. Missing or damaged data, which libjpeg only warns
  * about and fills with grey, is an error here: an invented part of a radiograph must not be read.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "dicom/dicom.h"
 #include "plugin/picture.h"
 
 #include <jpeglib.h>
@@ -75,6 +76,18 @@ static uint32_t orientation_of(const struct jpeg_decompress_struct *j)
     return 1;
 }
 
+/* One pixel's grey; of YCbCr the first component is the luma itself, and grey has Cb and Cr near 128. */
+static float to_grey(picture *p, J_COLOR_SPACE space, const JSAMPLE *s)
+{
+    const int tolerance = (int)cot_colour_tolerance(true);
+    if (space == JCS_YCbCr)
+        p->coloured += abs(s[1] - 128) > tolerance || abs(s[2] - 128) > tolerance;
+    else if (space == JCS_RGB)
+        p->coloured += abs(s[0] - s[1]) > tolerance || abs(s[1] - s[2]) > tolerance || abs(s[0] - s[2]) > tolerance;
+    return space == JCS_RGB ? (0.299f * (float)s[0] + 0.587f * (float)s[1] + 0.114f * (float)s[2]) / 255.0f
+                            : (float)s[0] / 255.0f;
+}
+
 static void decode(reader *r)
 {
     struct jpeg_decompress_struct *j = &r->jpeg;
@@ -88,8 +101,7 @@ static void decode(reader *r)
     if (j->jpeg_color_space == JCS_CMYK || j->jpeg_color_space == JCS_YCCK)
         refuse(r, "a CMYK picture is for print: its grey values are not those of a radiograph. Save it as grey or RGB");
     if (j->jpeg_color_space == JCS_UNKNOWN) refuse(r, "a JPEG of unknown colour space. Save it as grey or RGB");
-    /* of YCbCr the first component is the luma itself */
-    j->out_color_space = j->jpeg_color_space == JCS_RGB ? JCS_RGB : JCS_GRAYSCALE;
+    j->out_color_space = j->jpeg_color_space;
     r->status = picture_allocate(r->p, j->image_height, j->image_width, r->err);
     if (r->status != COT_OK) longjmp(r->away, 1);
     jpeg_start_decompress(j);
@@ -100,9 +112,7 @@ static void decode(reader *r)
         jpeg_read_scanlines(j, line, 1);
         const JSAMPLE *s = line[0];
         for (size_t c = 0; c < r->p->cols; c++, s += j->output_components)
-            out[c] = j->output_components == 3
-                         ? (0.299f * (float)s[0] + 0.587f * (float)s[1] + 0.114f * (float)s[2]) / 255.0f
-                         : (float)s[0] / 255.0f;
+            out[c] = to_grey(r->p, j->out_color_space, s);
     }
     jpeg_finish_decompress(j);
 }

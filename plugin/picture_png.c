@@ -1,7 +1,9 @@
 /* PNG by libpng: 1 to 16 bits, grey, colour, palette, alpha, interlaced. Its chunks are bounded, its text is not kept.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "dicom/dicom.h"
 #include "plugin/picture.h"
 
+#include <math.h>
 #include <png.h>
 #include <setjmp.h>
 #include <stdlib.h>
@@ -74,14 +76,20 @@ static float sample(const reader *r, const unsigned char *at)
     return r->bytes_per_sample == 2 ? (float)(at[0] << 8 | at[1]) / 65535.0f : (float)at[0] / 255.0f;
 }
 
-static void to_grey(const reader *r, float *out, const unsigned char *line)
+static void to_grey(reader *r, float *out, const unsigned char *line)
 {
     const size_t b = r->bytes_per_sample, step = b * r->channels;
+    const float tolerance = ((float)cot_colour_tolerance(false) + 0.5f) / 255.0f;
     for (size_t c = 0; c < r->p->cols; c++, line += step) {
+        const float alpha = r->channels == 2 || r->channels == 4 ? sample(r, line + step - b) : 1;
         float v = sample(r, line);
-        if (r->channels >= 3) v = 0.299f * v + 0.587f * sample(r, line + b) + 0.114f * sample(r, line + 2 * b);
-        if (r->channels == 2 || r->channels == 4) v *= sample(r, line + step - b);
-        out[c] = v;
+        if (r->channels >= 3) {
+            const float green = sample(r, line + b), blue = sample(r, line + 2 * b);
+            const float most = fmaxf(v, fmaxf(green, blue)), least = fminf(v, fminf(green, blue));
+            r->p->coloured += (most - least) * alpha > tolerance;
+            v = 0.299f * v + 0.587f * green + 0.114f * blue;
+        }
+        out[c] = v * alpha;
     }
 }
 

@@ -46,7 +46,7 @@ static void write_png(const kind *k, unsigned char *rows, size_t w, size_t h)
     png_set_IHDR(png, info, (unsigned)w, (unsigned)h, k->depth, k->colour, k->interlace, PNG_COMPRESSION_TYPE_DEFAULT,
                  PNG_FILTER_TYPE_DEFAULT);
     if (k->colour == PNG_COLOR_TYPE_PALETTE) {
-        const png_color colours[4] = {{0, 0, 0}, {255, 0, 0}, {0, 255, 0}, {255, 255, 255}};
+        const png_color colours[4] = {{0, 0, 0}, {76, 76, 76}, {150, 150, 150}, {255, 255, 255}};
         png_set_PLTE(png, info, colours, 4);
     }
     png_write_info(png, info);
@@ -127,18 +127,17 @@ TEST(png_of_1_bit_is_black_and_white)
     check_png(&(kind){PNG_COLOR_TYPE_GRAY, 1, PNG_INTERLACE_NONE, 1}, rows, want);
 }
 
-TEST(png_colour_and_palette_become_luma)
+TEST(png_grey_stored_as_colour_or_palette_is_read)
 {
     unsigned char rows[W * H * 3], indices[W * H];
     float want[W * H];
     for (size_t i = 0; i < W * H; i++) {
-        rows[3 * i] = (unsigned char)(i * 12);
-        rows[3 * i + 1] = (unsigned char)(255 - i);
-        rows[3 * i + 2] = (unsigned char)(i * 3);
+        rows[3 * i] = rows[3 * i + 1] = rows[3 * i + 2] = (unsigned char)(i * 12);
+        rows[3 * i + i % 3]++; /* one level off is still grey */
         want[i] = (0.299f * rows[3 * i] + 0.587f * rows[3 * i + 1] + 0.114f * rows[3 * i + 2]) / 255;
     }
     check_png(&(kind){PNG_COLOR_TYPE_RGB, 8, PNG_INTERLACE_NONE, W * 3}, rows, want);
-    const float palette[4] = {0, 0.299f, 0.587f, 1};
+    const float palette[4] = {0, 76 / 255.0f, 150 / 255.0f, 1};
     for (size_t i = 0; i < W * H; i++) want[i] = palette[indices[i] = (unsigned char)(i % 4)];
     check_png(&(kind){PNG_COLOR_TYPE_PALETTE, 8, PNG_INTERLACE_NONE, W}, indices, want);
 }
@@ -168,10 +167,10 @@ TEST(jpeg_grey_colour_and_progressive_are_read)
         for (size_t i = 0; i < 256; i++) CHECK_NEAR(grey[i], rows[i] / 255.0, 3 / 255.0);
         free(grey);
     }
-    for (size_t i = 0; i < 256; i++) rows[3 * i] = 200, rows[3 * i + 1] = 100, rows[3 * i + 2] = 50;
+    for (size_t i = 0; i < 256; i++) rows[3 * i] = 110, rows[3 * i + 1] = 100, rows[3 * i + 2] = 105;
     write_jpeg(JCS_RGB, 3, rows, 16, 16, false);
     REQUIRE_OK(cot_picture_load(&grey, &h, &w, path, &err));
-    CHECK_NEAR(grey[100], (0.299 * 200 + 0.587 * 100 + 0.114 * 50) / 255, 3 / 255.0);
+    CHECK_NEAR(grey[100], (0.299 * 110 + 0.587 * 100 + 0.114 * 105) / 255, 3 / 255.0);
     free(grey);
     unlink(path);
 }
@@ -186,6 +185,49 @@ static cot_status load(void)
     free(grey);
     unlink(path);
     return status;
+}
+
+/* 64 x 64 pixels, of which `n` are red; as RGBA with `alpha`, else as RGB. */
+static void write_red_pixels(size_t n, bool jpeg, int alpha)
+{
+    static unsigned char rows[64 * 64 * 4];
+    const size_t c = alpha < 0 ? 3 : 4;
+    for (size_t i = 0; i < 64 * 64; i++) {
+        const bool red = i >= 64 * 64 - n;
+        rows[c * i] = red ? 255 : 90;
+        rows[c * i + 1] = rows[c * i + 2] = red ? 0 : 90;
+        if (alpha >= 0) rows[c * i + 3] = red ? (unsigned char)alpha : 255;
+    }
+    if (jpeg)
+        write_jpeg(JCS_RGB, 3, rows, 64, 64, false);
+    else
+        write_png(&(kind){alpha < 0 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_RGB_ALPHA, 8, PNG_INTERLACE_NONE, 64 * c},
+                  rows, 64, 64);
+}
+
+TEST(a_picture_in_colour_is_refused_by_the_rule_for_dicom_images)
+{
+    write_red_pixels(1, false, -1);
+    CHECK_FAILS(load(), COT_E_REFUSED, "in colour (1 of 4096 pixels)");
+    write_red_pixels(1, false, 255);
+    CHECK_FAILS(load(), COT_E_REFUSED, "in colour (1 of 4096 pixels)");
+    write_red_pixels(1, false, 0); /* invisible */
+    CHECK_OK(load());
+    write_red_pixels(0, false, -1);
+    CHECK_OK(load());
+    write_red_pixels(0, true, -1);
+    CHECK_OK(load());
+    write_red_pixels(64 * 32, true, -1);
+    CHECK_FAILS(load(), COT_E_REFUSED, "of 4096 pixels): a radiograph is grey");
+    unsigned char rows[W * H * 6];
+    for (size_t i = 0; i < W * H; i++)
+        for (size_t c = 0; c < 3; c++) rows[6 * i + 2 * c] = 100, rows[6 * i + 2 * c + 1] = (unsigned char)(85 * c);
+    const kind wide = {PNG_COLOR_TYPE_RGB, 16, PNG_INTERLACE_NONE, W * 6};
+    write_png(&wide, rows, W, H); /* 170 of 65535 apart: less than one level of 255 */
+    CHECK_OK(load());
+    rows[0] = 104;
+    write_png(&wide, rows, W, H);
+    CHECK_FAILS(load(), COT_E_REFUSED, "in colour (1 of 20 pixels)");
 }
 
 TEST(a_cmyk_jpeg_is_refused_with_the_reason)
