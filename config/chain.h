@@ -45,6 +45,10 @@ typedef struct cot_chain {
     char refusal[513];        /* "body part HIP is not a chest" */
     char schema_id[65];
     char schema_sha256[65];
+    char rendering[161];      /* how the image's values became grey, in words; "" unknown */
+    bool range_from_pixels;   /* …and the file did not say which values are black and white */
+    char forced_id[33];       /* "", or the gate that was overruled to read this image (never when refused) */
+    char forced[513];         /* its reason: "body part HIP is not a chest" */
     cot_reader reader;
     size_t n_steps;
     cot_answer *answers;      /* [n_steps]; NULL when refused before a model was asked */

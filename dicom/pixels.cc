@@ -46,6 +46,7 @@ static cot_status render(cot_dicom_image *image, DcmDataset &data, const frame_s
     for (size_t i = 0; i < n; i++) counts[frame.codes[i]]++;
     COT_TRY(voi_table(table.data(), image->facts.rendering, sizeof image->facts.rendering, &pipeline.p, counts.data(),
                       err));
+    image->facts.range_from_pixels = voi_range_is_from_pixels(&pipeline.p);
     image->rows = frame.rows;
     image->cols = frame.cols;
     image->pixels.reset(new float[n]);

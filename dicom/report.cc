@@ -80,15 +80,25 @@ static void check_arguments(const report_job &job)
 }
 
 /* ---- identity ---- */
-/* The digit is the layout of the report: raise it when the same reading is to be said in another way. */
+/* A UID names one content for ever. Raise this by one in every commit after which the same image, model, schema, options and
+ * program version give a report with other words, items or order, or with other numbers because pixels are decoded, rendered
+ * or scaled differently. */
+#define CONTENT_VERSION "2"
+
+/* Everything the content follows from. */
 static std::string reading_name(const report_job &job)
 {
-    std::string name = job.options->basic_text ? "reading-basic-1" : "reading-enhanced-1";
+    const cot_report_options &o = *job.options;
+    const cot_reader &reader = job.chain->reader;
+    std::string name = std::string(o.basic_text ? "reading-basic-" : "reading-enhanced-") + CONTENT_VERSION;
     for (const std::string &part :
-         {job.source.sop_instance, job.dataset_sha256, std::string(job.chain->reader.package_sha256),
-          std::string(job.chain->reader.version), std::string(job.steps->sha256)})
+         {job.source.sop_instance, job.dataset_sha256, std::string(reader.package_sha256), std::string(reader.version),
+          std::string(job.steps->sha256), std::string(o.title.value), std::string(o.title.scheme),
+          std::string(o.title.meaning), job.manufacturer(), std::string(o.station ? o.station : ""),
+          std::to_string(o.series_number), std::string(reader.program), std::string(reader.device)})
         name += "|" + part;
     if (job.refused()) name += std::string("|") + job.chain->refusal_id;
+    if (job.forced()) name += std::string("|forced|") + job.chain->forced_id;
     return name;
 }
 

@@ -13,8 +13,9 @@ static std::string given(const char *text, size_t characters = LONG_STRING_CHARA
 static void set_series_and_equipment(DSRDocument &document, const report_job &job)
 {
     const cot_reader &reader = job.chain->reader;
-    const std::string description =
-        job.refused() ? "AI chest X-ray: not analysed" : "AI chest X-ray reading, not verified";
+    const std::string description = job.refused()  ? "AI chest X-ray: not analysed"
+                                    : job.forced() ? "AI reading, forced on an image outside its scope, not verified"
+                                                   : "AI chest X-ray reading, not verified";
     std::string software = given(reader.program[0] ? reader.program : job.options->program_version);
     if (reader.version[0]) software += "\\" + given((std::string("model ") + reader.version).c_str());
     report_require(document.setSeriesDescription(description.c_str()), "report: series description");
@@ -103,8 +104,9 @@ static void put_identity(DcmDataset &report, const report_job &job)
 static void put_completion_text(DcmDataset &report, const report_job &job)
 {
     if (job.complete()) return;
-    const std::string why = job.refused()
-                                ? std::string("Not analysed: ") + job.chain->refusal_id
+    const std::string why = job.refused() ? std::string("Not analysed: ") + job.chain->refusal_id
+                            : job.forced()
+                                ? std::string("Forced (") + job.chain->forced_id + "); not reviewed by a physician"
                                 : std::to_string(job.steps_available()) + " of " + std::to_string(job.chain->n_steps) +
                                       " steps; AI generated; not reviewed by a physician";
     put(report, DCM_CompletionFlagDescription, given(why.c_str()));

@@ -38,6 +38,7 @@ struct report_source {
     DcmDataset head; /* patient, study and request attributes, UTF-8 */
     std::string sop_class, sop_instance, series, study;
     std::string modality, body_part, view_position, rows, columns, transfer_syntax;
+    bool child = false; /* Patient's Age, or birth and study date: under 18 years */
     bool guessed_character_set = false; /* the declared character set did not fit; read as Latin-1 */
 };
 void source_read(report_source &source, const char *path);
@@ -59,8 +60,9 @@ struct report_job {
     std::string date, time; /* of content, in the image's time zone if it tells, else this machine's */
     cot_report_made made;
     bool refused() const { return chain->state == COT_CHAIN_REFUSED; }
+    bool forced() const { return chain->forced_id[0] != 0; }
     size_t steps_available() const;
-    bool complete() const { return !refused() && steps_available() == chain->n_steps; }
+    bool complete() const { return !refused() && !forced() && steps_available() == chain->n_steps; }
     std::string manufacturer() const; /* never empty: some attributes must have a value */
     std::string model_name() const;   /* of the model, or of this program when no model was asked */
     const char *root() const { return options->uid_root ? options->uid_root : ""; }

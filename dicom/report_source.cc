@@ -5,6 +5,8 @@
 #include "dicom/report_internal.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <cstring>
 
 /* PS3.3 C.7.1.1 Patient, C.7.1.3 Clinical Trial Subject, C.7.2.1 General Study, C.7.2.2 Patient Study,
  * C.7.2.3 Clinical Trial Study, and of C.12.1 SOP Common what qualifies those (time zone, shifted dates). */
@@ -190,6 +192,31 @@ static void convert_text(report_source &source, const DcmDataset &original)
     source.guessed_character_set = has_non_ascii(source.head);
 }
 
+/* YYYYMMDD as a number; false when there is none. */
+static bool date_read(DcmItem &item, const DcmTagKey &key, long &date)
+{
+    OFString value;
+    item.findAndGetOFString(key, value);
+    if (value.length() != 8 || value.find_first_not_of("0123456789") != OFString_npos) return false;
+    date = std::strtol(value.c_str(), nullptr, 10);
+    return true;
+}
+
+/* Either of the two is enough: ages are typed in wrong, birth dates are shifted. */
+static bool is_child(DcmItem &head)
+{
+    OFString age;
+    long birth = 0, study = 0;
+    head.findAndGetOFString(DCM_PatientAge, age);
+    const bool has_age =
+        age.length() == 4 && age.find_first_not_of("0123456789") == 3 && std::strchr("DWMY", age[3]) != nullptr;
+    const long n = std::strtol(age.c_str(), nullptr, 10);
+    const long units_in_18_years = !has_age ? 0 : age[3] == 'Y' ? 18 : age[3] == 'M' ? 216 : age[3] == 'W' ? 939 : 6574;
+    if (n < units_in_18_years) return true;
+    return date_read(head, DCM_PatientBirthDate, birth) && date_read(head, DCM_StudyDate, study) && birth <= study &&
+           study - birth < 180000;
+}
+
 static std::string uid_read(DcmItem &item, const DcmTagKey &key)
 {
     OFString value;
@@ -238,6 +265,7 @@ void source_read(report_source &source, const char *path)
     for (const DcmTagKey &key : working_tags) copy_attribute(original, image, key);
     source.head = original;
     convert_text(source, original);
+    source.child = is_child(source.head);
 }
 
 void source_copy_modules(const report_source &source, DcmItem &report)

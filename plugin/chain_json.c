@@ -115,7 +115,16 @@ static void put_chain(writer *w, cJSON *root, const cot_chain *chain, const cot_
         put_text(w, refusal, "id", chain->refusal_id);
         put_text(w, refusal, "text", chain->refusal);
     }
+    if (chain->forced_id[0]) {
+        cJSON *forced = put(w, root, "forced", cJSON_CreateObject());
+        put_text(w, forced, "id", chain->forced_id);
+        put_text(w, forced, "text", chain->forced);
+    }
     put_text(w, root, "summary", chain->summary);
+    if (chain->rendering[0]) {
+        put_text(w, root, "rendering", chain->rendering);
+        put(w, root, "range_from_pixels", cJSON_CreateBool(chain->range_from_pixels));
+    }
     cJSON *schema = put(w, root, "step_schema", cJSON_CreateObject());
     put_text(w, schema, "id", chain->schema_id);
     put_text(w, schema, "sha256", chain->schema_sha256);
@@ -133,6 +142,8 @@ cot_status chain_consistent(const cot_chain *chain, const cot_steps *steps, cot_
     if ((chain->state == COT_CHAIN_REFUSED) != (chain->refusal_id[0] != 0))
         return cot_fail(err, COT_E_INPUT, "reading: state \"%s\" and refusal \"%s\" contradict each other",
                         chain_state_names[chain->state], chain->refusal_id);
+    if (chain->state == COT_CHAIN_REFUSED && chain->forced_id[0])
+        return cot_fail(err, COT_E_INPUT, "reading: refused, and yet read by force");
     if (chain->answers && (!steps || chain->n_steps != steps->n_steps))
         return cot_fail(err, COT_E_INPUT, "reading: it has %zu steps, the step schema %zu", chain->n_steps,
                         steps ? steps->n_steps : 0);

@@ -6,6 +6,7 @@
 #include <cjson/cJSON.h>
 
 /* {"schema", "notice", "source", "state": complete|partial|refused, "refusal": {"id", "text"} (refused only), "summary",
+ *  "forced": {"id", "text"} (only when a gate was overruled), "rendering", "range_from_pixels" (only where known),
  *  "step_schema": {"id", "sha256"},
  *  "steps": [{"id", "title", "question", "code", "concept", "available",
  *             "reason"                                                    (not available), or

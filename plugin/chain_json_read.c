@@ -177,6 +177,29 @@ done:
     return status;
 }
 
+/* Members that earlier readings do not have. */
+static cot_status get_later_members(cot_chain *chain, const cJSON *root, cot_error *err)
+{
+    cot_status status = COT_OK;
+    if (cJSON_GetObjectItemCaseSensitive(root, "forced")) {
+        const cJSON *o;
+        COT_TRY(get_object(&o, root, "forced", err));
+        COT_TRY(get_text(chain->forced_id, sizeof chain->forced_id, o, "id", err));
+        COT_TRY(get_text(chain->forced, sizeof chain->forced, o, "text", err));
+        if (!chain->forced_id[0]) status = cot_fail(err, COT_E_INPUT, "reading: \"forced\" names no gate");
+        if (status != COT_OK) goto done;
+    }
+    if (cJSON_GetObjectItemCaseSensitive(root, "rendering")) {
+        const cJSON *range = cJSON_GetObjectItemCaseSensitive(root, "range_from_pixels");
+        COT_TRY(get_text(chain->rendering, sizeof chain->rendering, root, "rendering", err));
+        if (!cJSON_IsBool(range))
+            return cot_fail(err, COT_E_INPUT, "reading: \"range_from_pixels\" is missing or neither true nor false");
+        chain->range_from_pixels = cJSON_IsTrue(range);
+    }
+done:
+    return status;
+}
+
 static cot_status get_head(cot_chain *chain, const cJSON *root, const cot_steps *steps, cot_error *err)
 {
     cot_status status;
@@ -192,6 +215,7 @@ static cot_status get_head(cot_chain *chain, const cJSON *root, const cot_steps 
         COT_TRY(get_text(chain->refusal_id, sizeof chain->refusal_id, o, "id", err));
         COT_TRY(get_text(chain->refusal, sizeof chain->refusal, o, "text", err));
     }
+    COT_TRY(get_later_members(chain, root, err));
     COT_TRY(get_text(chain->summary, sizeof chain->summary, root, "summary", err));
     COT_TRY(get_object(&o, root, "step_schema", err));
     COT_TRY(get_text(chain->schema_id, sizeof chain->schema_id, o, "id", err));

@@ -5,6 +5,7 @@
 #include "opencl/opencl.h"
 #include "plugin/bench_file.h"
 #include "plugin/cli.h"
+#include "plugin/reporting.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -165,24 +166,13 @@ static double now_ms(void)
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
-/* A picture (PNG, JPEG) has no study a report could lie in. */
-static bool can_report(const cot_decoded *d)
-{
-    return d->dicom && d->head.study[0] && d->head.sop_instance[0];
-}
-
 static cot_status write_reports(bench *b, const cot_decoded *decoded, cot_chain *const *chains, size_t n,
                                 cot_error *err)
 {
     cot_status status = COT_OK;
     cot_report_made made;
-    const cot_report_options options = {.title = b->config->title,
-                                        .manufacturer = b->config->manufacturer,
-                                        .station = b->config->station,
-                                        .uid_root = b->config->uid_root,
-                                        .program_version = COT_VERSION,
-                                        .series_number = b->config->series_number};
-    for (size_t i = 0; i < n && can_report(&decoded[i]); i++)
+    const cot_report_options options = reporting_options(b->config);
+    for (size_t i = 0; i < n && reporting_possible(&decoded[i]); i++)
         COT_TRY(cot_sandbox_report(b->sandbox, &made, b->report, b->file, decoded[i].head.dataset_sha256, chains[i],
                                    &options, (int64_t)time(NULL), err));
 done:

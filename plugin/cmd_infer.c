@@ -1,6 +1,7 @@
 /* stepcot infer: the node's reading without its network. The order matters: the sandbox is forked before a device is opened,
  * and the device is opened only when an image has come through the gates. SPDX-License-Identifier: Apache-2.0 */
 #include "plugin/infer.h"
+#include "plugin/reporting.h"
 #include "plugin/utf8.h"
 
 #include <stdlib.h>
@@ -124,7 +125,10 @@ static cot_status read_some(infer *w, batch *b, size_t from, size_t to, cot_erro
     const cot_status status = cot_model_read(w->model, chains, pictures, m, err);
     if (status != COT_OK) return status;
     for (size_t i = from, k = 0; i < to; i++)
-        if (b->decoded[i].grey) b->chains[i] = chains[k++];
+        if (b->decoded[i].grey) {
+            b->chains[i] = chains[k++];
+            reporting_note_image(b->chains[i], &b->decoded[i]);
+        }
     return COT_OK;
 }
 
@@ -176,7 +180,7 @@ static cot_status put(infer *w, const batch *b, size_t i, cot_error *err)
     return COT_OK;
 }
 
-/* A report of a hip read as a chest must say so in its first sentence. */
+/* A report of a hip read as a chest must say so in its first sentence, and give no impression. */
 static void mark_forced(const cot_decoded *d, cot_chain *chain)
 {
     char id[33] = "", whole[sizeof chain->summary + 1200];
@@ -184,6 +188,8 @@ static void mark_forced(const cot_decoded *d, cot_chain *chain)
     const bool passes = (!d->dicom || cot_gate_facts(&d->facts, id, &why) == COT_OK) &&
                         cot_gate_pixels(&d->facts, d->grey, d->rows, d->cols, id, &why) == COT_OK;
     if (passes) return;
+    snprintf(chain->forced_id, sizeof chain->forced_id, "%s", id[0] ? id : "gate");
+    utf8_clean(chain->forced, sizeof chain->forced, why.text);
     snprintf(whole, sizeof whole, "Read by force, although %s: the answers mean nothing. %s", why.text, chain->summary);
     utf8_clean(chain->summary, sizeof chain->summary, whole);
 }

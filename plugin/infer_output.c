@@ -1,6 +1,7 @@
 /* What `stepcot infer` prints and writes (infer.h). File names come from the input's own base name when that is a plain one,
  * never from what is inside the file. SPDX-License-Identifier: Apache-2.0 */
 #include "plugin/infer.h"
+#include "plugin/reporting.h"
 
 #include <errno.h>
 #include <search.h>
@@ -76,12 +77,7 @@ static cot_status write_report(infer_output *out, const cot_chain *chain, const 
     cot_status status;
     char to[1100];
     cot_report_made made;
-    const cot_report_options options = {.title = config->title,
-                                        .manufacturer = config->manufacturer,
-                                        .station = config->station,
-                                        .uid_root = config->uid_root,
-                                        .program_version = COT_VERSION,
-                                        .series_number = config->series_number};
+    const cot_report_options options = reporting_options(config);
     COT_TRY(place(out, to, sizeof to, path, ".sr.dcm", err));
     COT_TRY(cot_sandbox_report(sandbox, &made, to, path, decoded->head.dataset_sha256, chain, &options,
                                (int64_t)time(NULL), err));
@@ -101,18 +97,12 @@ done:
     return status;
 }
 
-/* A report must lie in the image's study: without a guarded header there is none. */
-static bool can_report(const cot_decoded *d)
-{
-    return d->dicom && d->head.study[0] && d->head.sop_instance[0];
-}
-
 cot_status infer_output_put(infer_output *out, const cot_chain *chain, const cot_steps *steps, const cot_config *config,
                             const char *path, const cot_decoded *decoded, cot_sandbox *sandbox, cot_error *err)
 {
     cot_status status = COT_OK;
     char *json = NULL, shown[512];
-    const bool as_report = out->folder && can_report(decoded);
+    const bool as_report = out->folder && reporting_possible(decoded);
     COT_TRY(cot_chain_to_json(&json, chain, steps, path, err));
     if (out->json)
         puts(json);
@@ -124,9 +114,9 @@ cot_status infer_output_put(infer_output *out, const cot_chain *chain, const cot
         COT_TRY(write_report(out, chain, config, path, decoded, sandbox, err));
         goto done;
     }
-    fprintf(stderr, "stepcot infer: %s: JSON instead of a report: there is no patient or study to file one under%s\n",
-            cli_shown(shown, sizeof shown, path),
-            decoded->dicom ? " (the file's header cannot be used)" : " (a picture, not DICOM)");
+    fprintf(stderr, "stepcot infer: %s: JSON instead of a report: %s\n", cli_shown(shown, sizeof shown, path),
+            decoded->dicom ? "the file did not pass the guard, so its patient and study are not trusted"
+                           : "there is no patient or study to file one under (not DICOM)");
     COT_TRY(write_json(out, json, path, err));
 done:
     free(json);

@@ -216,7 +216,7 @@ static bool facts_are_sane(const cot_dicom_facts *f)
            TEXT_ENDS(f->view_code_scheme) && TEXT_ENDS(f->view_code_meaning) && TEXT_ENDS(f->anatomic_code_value) &&
            TEXT_ENDS(f->anatomic_code_scheme) && TEXT_ENDS(f->anatomic_code_meaning) &&
            TEXT_ENDS(f->study_description) && TEXT_ENDS(f->series_description) && TEXT_ENDS(f->protocol) &&
-           TEXT_ENDS(f->photometric) && TEXT_ENDS(f->transfer_syntax);
+           TEXT_ENDS(f->photometric) && TEXT_ENDS(f->transfer_syntax) && TEXT_ENDS(f->rendering);
 }
 
 /* The child may have been taken over by the file it read: nothing on the slip is believed before this. */

@@ -3,12 +3,12 @@
  * disk gives the claim back. SPDX-License-Identifier: Apache-2.0 */
 #include "plugin/worker.h"
 #include "plugin/process.h"
+#include "plugin/reporting.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #define IDLE_MS    150
@@ -39,7 +39,6 @@ static const char *predecessor_of(const cot_job *job)
 
 static void order_reports(const worker *w, const cot_job *job, const cot_chain *chain, report_pair *pair)
 {
-    const cot_config *c = w->config;
     static const char *const kinds[2] = {"reading", "basic"};
     for (int k = 0; k < 2; k++) {
         cot_store_report_path(w->store, job->id, kinds[k], pair->path[k], sizeof pair->path[k]);
@@ -47,15 +46,11 @@ static void order_reports(const worker *w, const cot_job *job, const cot_chain *
                                              .source = job->object,
                                              .dataset_sha256 = job->dataset_sha256,
                                              .chain = chain,
-                                             .now_utc = (int64_t)time(NULL),
-                                             .options = {.title = c->title,
-                                                         .manufacturer = c->manufacturer,
-                                                         .station = c->station,
-                                                         .uid_root = c->uid_root,
-                                                         .program_version = COT_VERSION,
-                                                         .series_number = c->series_number,
-                                                         .basic_text = k == 1,
-                                                         .predecessor = predecessor_of(job)}};
+                                             /* not now: a report made again after a crash is the same bytes */
+                                             .now_utc = job->received_us / 1000000,
+                                             .options = reporting_options(w->config)};
+        pair->orders[k].options.basic_text = k == 1;
+        pair->orders[k].options.predecessor = predecessor_of(job);
     }
 }
 
@@ -130,7 +125,10 @@ static cot_status read_some(worker *w, size_t from, size_t to, cot_error *err)
             pictures[m++] = (cot_picture){w->decoded[i].grey, w->decoded[i].rows, w->decoded[i].cols};
     if (status == COT_OK && m) status = cot_model_read(w->model, chains, pictures, m, err);
     for (size_t i = from, k = 0; i < to && status == COT_OK; i++)
-        if (w->decoded[i].grey) w->chains[i] = chains[k++];
+        if (w->decoded[i].grey) {
+            w->chains[i] = chains[k++];
+            reporting_note_image(w->chains[i], &w->decoded[i]);
+        }
     free(pictures);
     free(chains);
     return status;

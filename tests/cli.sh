@@ -110,7 +110,19 @@ if [ "$refused" != 0 ]; then
     has "…and says that it should not have been" out "Read by force, although body part HIP"
     dsrdump +Pl forced/*.sr.dcm >text 2>/dev/null
     has "…also in the report" text "Read by force, although body part HIP"
+    check "…which gives no coded impression" sh -c '! grep -q "CODE:(.*\"Impression\")" text'
+    has "…but a reason why there is none" text 'TEXT:\(.*"Impression"\)="not given: '
+    dcmdump +P 0008,103e forced/*.sr.dcm >text
+    has "…in a series of its own name" text "forced on an image outside its scope"
+    dciodvfy -new forced/*.sr.dcm >text 2>&1 || true
+    check "…valid for dciodvfy" sh -c '! grep -q "^Error" text'
+    exits "--force as JSON" 0 "$stepcot" infer --force --json "$refused"
+    has "…names the gate" out '"forced":[{]"id":"body-part"'
+    has "…and how the image became grey" out '"rendering":"[a-zA-Z]'
 fi
+head -c 3000 "$1" >cut.dcm
+exits "a truncated file" 1 "$stepcot" infer -o cut cut.dcm
+has "…gets JSON, because it did not pass the guard" err "did not pass the guard"
 exits "an absent file among others" 1 "$stepcot" infer absent.dcm "$1"
 has "…is named" err "absent\.dcm: No such file"
 exits "a text file" 1 "$stepcot" infer in/notes.txt

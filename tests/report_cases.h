@@ -67,7 +67,7 @@ static inline void case_sequence(case_bytes *b, unsigned tag, const case_bytes *
 }
 
 typedef struct case_image { /* NULL: the attribute is absent */
-    const char *character_set, *patient, *patient_id, *id_vr, *accession, *time_zone, *description, *age;
+    const char *character_set, *patient, *patient_id, *id_vr, *accession, *time_zone, *description, *age, *birth;
     const char *sop_class, *sop_instance, *study, *series;
     bool rich; /* issuers, other IDs, requests, procedure code, de-identification */
 } case_image;
@@ -79,6 +79,7 @@ static inline case_image case_image_default(void)
     image.patient_id = "PID-1";
     image.id_vr = "LO";
     image.accession = "ACC-7";
+    image.birth = "19700102";
     image.sop_class = "1.2.840.10008.5.1.4.1.1.1";
     image.sop_instance = "1.2.826.0.1.3680043.10.999.1";
     image.series = "1.2.826.0.1.3680043.10.999.2";
@@ -106,7 +107,7 @@ static inline void case_patient(case_bytes *b, const case_image *image)
     case_text(b, 0x00100010, "PN", image->patient);
     case_text(b, 0x00100020, image->id_vr, image->patient_id);
     if (image->rich) case_text(b, 0x00100021, "LO", "General Hospital");
-    case_text(b, 0x00100030, "DA", "19700102");
+    case_text(b, 0x00100030, "DA", image->birth);
     case_text(b, 0x00100040, "CS", "F");
     case_text(b, 0x00101010, "AS", image->rich ? NULL : image->age);
     if (!image->rich) return;
@@ -239,6 +240,13 @@ static inline cot_chain *case_refused(const cot_steps *steps)
     case_reader(&chain->reader);
     case_copy(chain->refusal_id, sizeof chain->refusal_id, "body-part");
     case_copy(chain->refusal, sizeof chain->refusal, "body part HIP is not a chest");
+    return chain;
+}
+static inline cot_chain *case_forced(const cot_steps *steps)
+{
+    cot_chain *chain = case_chain(steps, true);
+    case_copy(chain->forced_id, sizeof chain->forced_id, "body-part");
+    case_copy(chain->forced, sizeof chain->forced, "body part HIP is not a chest");
     return chain;
 }
 static inline cot_report_options case_options(void)

@@ -55,6 +55,10 @@ static void check_same(const cot_chain *a, const cot_chain *b)
     CHECK_TEXT(b->refusal, a->refusal);
     CHECK_TEXT(b->refusal_id, a->refusal_id);
     CHECK_TEXT(b->schema_sha256, a->schema_sha256);
+    CHECK_TEXT(b->rendering, a->rendering);
+    CHECK_TEXT(b->forced_id, a->forced_id);
+    CHECK_TEXT(b->forced, a->forced);
+    CHECK(b->range_from_pixels == a->range_from_pixels);
     for (size_t s = 0; a->answers && s < a->n_steps; s++) {
         const cot_answer *x = &a->answers[s], *y = &b->answers[s];
         CHECK(x->available == y->available);
@@ -98,6 +102,36 @@ TEST(a_refusal_without_steps_comes_back)
     free(json);
     cot_chain_destroy(a);
     cot_chain_destroy(b);
+}
+
+TEST(rendering_and_force_come_back_and_may_be_absent)
+{
+    cot_chain *a = made(COT_CHAIN_COMPLETE), *b;
+    char *json;
+    strcpy(a->rendering, "no VOI: values present 12 to 3071");
+    a->range_from_pixels = true;
+    strcpy(a->forced_id, "body-part");
+    strcpy(a->forced, "body part HIP is not a chest");
+    REQUIRE_OK(cot_chain_to_json(&json, a, steps(), NULL, &err));
+    CHECK_HAS(json, "\"forced\":{\"id\":\"body-part\",\"text\":\"body part HIP is not a chest\"}");
+    CHECK_HAS(json, "\"rendering\":\"no VOI: values present 12 to 3071\",\"range_from_pixels\":true");
+    REQUIRE_OK(cot_chain_from_json(&b, json, strlen(json), steps(), &err));
+    check_same(a, b);
+    cot_chain_destroy(b);
+    memcpy(strstr(json, "_pixels\":true"), "_pixels\":1234", 13);
+    CHECK_FAILS(cot_chain_from_json(&b, json, strlen(json), steps(), &err), COT_E_INPUT, "range_from_pixels");
+    free(json);
+    memset(a->rendering, 0, sizeof a->rendering);
+    a->range_from_pixels = false;
+    a->forced_id[0] = a->forced[0] = 0;
+    REQUIRE_OK(cot_chain_to_json(&json, a, steps(), NULL, &err));
+    CHECK(!strstr(json, "forced") && !strstr(json, "rendering") && !strstr(json, "range_from_pixels"));
+    free(json);
+    cot_chain_destroy(a);
+    REQUIRE_OK(cot_chain_refuse(&a, steps(), NULL, "body-part", "x", &err));
+    strcpy(a->forced_id, "body-part");
+    CHECK_FAILS(cot_chain_to_json(&json, a, steps(), NULL, &err), COT_E_INPUT, "read by force");
+    cot_chain_destroy(a);
 }
 
 TEST(a_source_name_that_is_no_utf8_gives_valid_json)
@@ -276,6 +310,11 @@ TEST(the_table_has_a_row_per_step_and_says_what_is_not_available)
     for (size_t s = 0; s < 7; s++) CHECK_HAS(text, steps()->steps[s].title);
     CHECK_HAS(text, "not available: not trained");
     CHECK_HAS(text, COT_NOT_A_DEVICE);
+    char percent[2][32];
+    const float *p = c->answers[0].probability;
+    snprintf(percent[0], sizeof percent[0], "  %.1f%%  (next: ", 100.0 * (double)p[c->answers[0].answer]);
+    snprintf(percent[1], sizeof percent[1], " %.1f%%)\n", 100.0 * (double)p[c->answers[0].second]);
+    for (int i = 0; i < 2; i++) CHECK_HAS(text, percent[i]); /* one decimal, as in the report */
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) CHECK(utf8_width(line) <= 100);
     cot_chain_destroy(c);
 }

@@ -142,6 +142,16 @@ TEST(refused_image_gets_a_valid_report_that_says_why)
     cot_chain_destroy(chain);
 }
 
+TEST(forced_reading_satisfies_the_validators_and_has_its_own_series_description)
+{
+    cot_chain *chain = case_forced(steps);
+    check_both_kinds("forced", chain);
+    CHECK_HAS(dump(report_path), "[AI reading, forced on an image outside its scope, not verified]");
+    CHECK_HAS(output, "[PARTIAL]");
+    CHECK_HAS(output, "[Forced (body-part); not reviewed by a physician]");
+    cot_chain_destroy(chain);
+}
+
 TEST(extreme_strings_give_a_valid_report)
 {
     cot_chain *chain = case_chain(steps, true);
@@ -188,14 +198,14 @@ TEST(same_reading_gives_the_same_file_and_the_series_is_never_shared)
 }
 
 /* Every thing that makes another object gives UIDs never seen before in this test. */
-static char seen[32][65];
+static char seen[64][65];
 static size_t n_seen;
 static void check_new(const char *uid)
 {
     for (size_t i = 0; i < n_seen; i++)
         if (!strcmp(seen[i], uid)) CHECK_FAIL_("%s was given twice", uid);
     check_count++;
-    if (n_seen < 32) snprintf(seen[n_seen++], 65, "%s", uid);
+    if (n_seen < 64) snprintf(seen[n_seen++], 65, "%s", uid);
 }
 static void check_new_report(const cot_chain *chain, const cot_report_options *options, const char *digest)
 {
@@ -206,7 +216,7 @@ static void check_new_report(const cot_chain *chain, const cot_report_options *o
     check_new(made.series);
 }
 
-TEST(another_image_model_schema_kind_or_refusal_gives_another_identity)
+TEST(another_image_model_schema_kind_option_or_refusal_gives_another_identity)
 {
     cot_chain *chain = case_chain(steps, true), *refused = case_refused(steps);
     cot_report_options options = case_options();
@@ -221,6 +231,25 @@ TEST(another_image_model_schema_kind_or_refusal_gives_another_identity)
     options.uid_root = "1.2.826.0.1.3680043.10.999";
     check_new_report(chain, &options, CASE_DIGEST);
     options = case_options();
+    snprintf(options.title.value, sizeof options.title.value, "11528-7");
+    check_new_report(chain, &options, CASE_DIGEST);
+    options = case_options();
+    options.manufacturer = "Another";
+    check_new_report(chain, &options, CASE_DIGEST);
+    options = case_options();
+    options.station = "ANOTHER";
+    check_new_report(chain, &options, CASE_DIGEST);
+    options = case_options();
+    options.series_number++;
+    check_new_report(chain, &options, CASE_DIGEST);
+    options = case_options();
+    snprintf(chain->forced_id, sizeof chain->forced_id, "body-part");
+    check_new_report(chain, &options, CASE_DIGEST);
+    chain->forced_id[0] = 0;
+    snprintf(chain->reader.device, sizeof chain->reader.device, "another device");
+    check_new_report(chain, &options, CASE_DIGEST);
+    snprintf(chain->reader.program, sizeof chain->reader.program, "stepcot 9.9");
+    check_new_report(chain, &options, CASE_DIGEST);
     check_new_report(refused, &options, CASE_DIGEST);
     snprintf(refused->refusal_id, sizeof refused->refusal_id, "not-frontal");
     check_new_report(refused, &options, CASE_DIGEST);

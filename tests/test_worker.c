@@ -152,6 +152,7 @@ static void mixed_batch(void)
     cot_chain *chain = NULL;
     CHECK_OK(cot_chain_from_json(&chain, s.json, strlen(s.json), w.steps, &err));
     CHECK(chain && chain->state != COT_CHAIN_REFUSED && chain->n_steps == w.steps->n_steps);
+    CHECK(chain && chain->rendering[0] && !chain->forced_id[0]);
     cot_chain_destroy(chain);
     free(s.json);
 
@@ -213,6 +214,40 @@ static void two_versions(void)
 TEST(worker_second_version_of_an_image_names_the_first_report)
 {
     alone(two_versions);
+}
+
+/* A worker that dies between writing a report and recording it leaves the job to be read again. */
+static void read_again(void)
+{
+    const cot_config config = config_named("again");
+    const cr_options good = {.seed = 7};
+    char job[COT_JOB_ID], command[4200], *bytes[2] = {NULL, NULL};
+    size_t n = 0, size[2] = {0, 0};
+    receive(&config, &good, job);
+    snprintf(command, sizeof command, "mkdir %s/kept && cp %s/db* %s/kept", folder, config.store, folder);
+    REQUIRE(system(command) == 0);
+    for (int k = 0; k < 2; k++) {
+        worker w;
+        REQUIRE_OK(worker_open(&w, &config, "worker0", &err));
+        CHECK_OK(worker_turn(&w, &n, &err));
+        CHECK_NUMBER(n, 1);
+        seen s = look_at(&config, job);
+        CHECK_OK(cot_file_read(&bytes[k], &size[k], s.job.report, 1 << 20, &err));
+        free(s.json);
+        worker_close(&w);
+        if (k) break;
+        cot_pause(1100); /* the clock's second must have changed */
+        snprintf(command, sizeof command, "rm %s/db* && cp %s/kept/db* %s", config.store, folder, config.store);
+        REQUIRE(system(command) == 0);
+    }
+    CHECK_NUMBER(size[0], size[1]);
+    CHECK(bytes[0] && bytes[1] && size[0] == size[1] && !memcmp(bytes[0], bytes[1], size[0]));
+    free(bytes[0]);
+    free(bytes[1]);
+}
+TEST(worker_that_reads_a_job_again_writes_the_same_bytes)
+{
+    alone(read_again);
 }
 
 static void dead_sandbox(void)
