@@ -1,6 +1,6 @@
 /* OpenCL behind plain C: devices, an arena, a program cache, GEMM/convolution and the small kernels.
  * Knows nothing of models. All matrices are float32, row-major; images are NHWC ([n,h,w,c]).
- * Forward passes here; every family's .cl file names its backward's place.
+ * Forward passes here; gradients in backward.h.
  * Threads: a cot_device and everything made from it: one thread at a time. Lists: any thread.
  * A process that has opened a device must not fork (PoCL's and drivers' threads do not survive it).
  * SPDX-License-Identifier: Apache-2.0 */

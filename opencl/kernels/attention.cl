@@ -7,7 +7,7 @@
  * cost    4*queries*tokens*width multiply-adds per item, queries*tokens*heads exp
  * error   |y - twin| <= 1e-5 * max|v|
  * twin    ref_attention_forward
- * back    attention_backward computes the scores again; it belongs below */
+ * back    attention_backward.cl, which computes the scores again */
 #define QUERIES 4
 #define ABREAST (VECTOR / QUERIES) /* tokens whose scores one vector has, for each query */
 #define CHUNK   128

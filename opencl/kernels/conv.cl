@@ -8,7 +8,7 @@
  * cost    2*m*n*taps*run multiply-adds at most; a tap that no pixel of the tile has is skipped
  * error   |y - twin| <= 1e-5 * sum|x·w|
  * twin    ref_conv_forward
- * back    dx is this kernel over flipped taps for stride 1; dw sums over m; both belong below */
+ * back    moves_backward.cl and matmul.cl: products over im2col rows */
 kernel __attribute__((reqd_work_group_size(LOCAL, 1, 1))) void
 JOIN(conv_, ROWS)(global float *y, global const float *x, global const VEC *w, global const float *bias,
                   global const float *residual, global const float *zeros, const int flags, const float lowest,

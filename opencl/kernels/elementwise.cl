@@ -4,7 +4,7 @@
  * cost    reads 8n bytes, writes 4n
  * error   |y - twin| <= 1e-6
  * twin    ref_add_tanh_forward; epilogue through ref_linear_forward
- * back    add_tanh_backward (db = dy * (1 - tanh²)) belongs below */
+ * back    elementwise_backward.cl */
 kernel void add_tanh_forward(global float *y, global const float *a, global const float *b, const ulong n)
 {
     const size_t i = get_global_id(0);

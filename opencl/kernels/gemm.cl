@@ -5,7 +5,7 @@
  * cost    2mnk multiply-adds; reads w once per tile, x once per panel
  * error   |y - twin| <= 1e-5 * sum|x·w|
  * twin    ref_linear_forward
- * back    dx = dy · wᵀ and dw = xᵀ · dy belong below, with w packed by rows */
+ * back    matmul.cl: dx = dy · w and dw = dyᵀ · x, with w as it is */
 kernel __attribute__((reqd_work_group_size(LOCAL, 1, 1))) void
 JOIN(gemm_, ROWS)(global float *y, global const float *x, global const VEC *w, global const float *bias,
                   global const float *residual, const int flags, const float lowest, const int act, const int m,

@@ -4,7 +4,7 @@
  * cost    items*heads*nodes*out*(nodes + 2) multiply-adds, items*heads*nodes² exp
  * error   |y - twin| <= 1e-5 * max|z|
  * twin    ref_graph_attention_forward
- * back    graph_attention_backward computes alpha again; it belongs below */
+ * back    graph_backward.cl, which computes alpha again */
 #define NODES 64 /* GRAPH_NODES_MOST of device.h */
 #define SLOPE 0.2f
 

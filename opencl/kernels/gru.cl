@@ -4,7 +4,7 @@
  * cost    reads 28 bytes per float of y, writes 4; three exp
  * error   |y - twin| <= 2e-6 * max(1, |h|)
  * twin    ref_gru_forward
- * back    gru_backward belongs below */
+ * back    elementwise_backward.cl */
 #define GATES(name, T)                                                                                                 \
     static inline T name(T ir, T iz, T in, T hr, T hz, T hn, T h)                                                      \
     {                                                                                                                  \

@@ -5,7 +5,7 @@
  * cost    reads and writes 4 bytes per float of y
  * error   exact
  * twin    ref_im2col; border_copy is tested through ref_conv_forward
- * back    col2im (a gather, no atomics) belongs below */
+ * back    moves_backward.cl: a gather, no atomics */
 kernel void im2col(global float *restrict y, global const float *restrict x, const int8 in, const ulong from,
                    const ulong rows)
 {

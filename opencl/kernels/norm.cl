@@ -5,7 +5,7 @@
  * cost    batch norm reads and writes 4n bytes; layer norm reads three times, writes once
  * error   batch norm 1e-6 relative; layer norm |y - twin| <= 1e-5
  * twin    ref_batch_norm_forward, ref_layer_norm_forward
- * back    layer_norm_backward and batch statistics belong below */
+ * back    norm_backward.cl, which also has the batch statistics */
 kernel void batch_norm_forward(global float *y, global const float *x, global const float *scale,
                                global const float *shift, const int n, const int channels, const int act)
 {

@@ -5,7 +5,7 @@
  * cost    max reads kernel² * 4 bytes per float of y; mean reads x once
  * error   max exact (a NaN in the window gives NaN); mean |y - twin| <= 1e-6 * mean|x|
  * twin    ref_max_pool_forward, ref_mean_pool_forward
- * back    max_pool_backward finds the maximum again; both belong below */
+ * back    pool_backward.cl, which finds the maximum again */
 kernel void max_pool_forward(global float *y, global const float *x, const int n, const int8 s)
 {
     const int h = s.s0, w = s.s1, c = s.s2, oh = s.s3, ow = s.s4, size = s.s5;

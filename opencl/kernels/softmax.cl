@@ -4,7 +4,7 @@
  * cost    N = rows*classes: reads 12N bytes, writes 8N, N exp
  * error   |y - twin| <= 1e-6; a logit of -INFINITY gives exactly 0
  * twin    ref_softmax_forward
- * back    softmax_backward belongs below */
+ * back    elementwise_backward.cl */
 kernel void softmax_forward(global float *y, global const float *x, const ulong rows, const ulong classes)
 {
     const size_t row = get_global_id(0);

@@ -7,7 +7,7 @@
  * cost    reads and writes 4 bytes per float of y, tokens reads twice that
  * error   exact
  * twin    ref_patches_forward, ref_tokens_forward, ref_row_forward, ref_concat_forward
- * back    images are not learned; tokens_backward sums over items; a row's and a part's gradient are copy_rows again */
+ * back    moves_backward.cl */
 kernel void patches_forward(global float *restrict y, global const float *restrict x, const int rows,
                             const int channels, const int size, const int patch)
 {
