@@ -38,7 +38,7 @@ struct report_source {
     DcmDataset head; /* patient, study and request attributes, UTF-8 */
     std::string sop_class, sop_instance, series, study;
     std::string modality, body_part, view_position, rows, columns, transfer_syntax;
-    bool child = false; /* Patient's Age, or birth and study date: under 18 years */
+    bool child = false;                 /* Patient's Age, or birth and study date: under 18 years */
     bool guessed_character_set = false; /* the declared character set did not fit; read as Latin-1 */
 };
 void source_read(report_source &source, const char *path);
