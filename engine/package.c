@@ -81,6 +81,7 @@ static cot_status check_digest(const cot_package *p, const char *where, cot_erro
     char hex[65];
     const cot_blob bytes = safetensors_bytes(p->weights);
     cot_sha256_of(hex, bytes.data, bytes.size);
+    safetensors_release(p->weights, NULL);
     if (strcmp(hex, p->card->weights_sha256))
         return cot_fail(err, COT_E_MODEL,
                         "%s: SHA-256 is %s, model.json says %s: the weights were changed or damaged; import the "
@@ -209,6 +210,7 @@ cot_status package_floats(float **out, const cot_package *package, const char *p
     if (!t) return cot_fail(err, COT_E_BUG, "%s: tensor %s was not checked", package->where, name);
     if (!*out) return cot_fail(err, COT_E_MEMORY, "%s: no memory for tensor %s", package->where, name);
     tensor_floats(*out, t);
+    safetensors_release(package->weights, t);
     for (size_t i = 0; i < t->count; i++)
         if (!isfinite((*out)[i])) {
             free(*out);

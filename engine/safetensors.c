@@ -277,6 +277,15 @@ cot_blob safetensors_bytes(const safetensors *file)
     return file->bytes;
 }
 
+void safetensors_release(const safetensors *file, const tensor *t)
+{
+    if (!file->map) return; /* borrowed bytes may not come back */
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), map = (uintptr_t)file->map;
+    const uintptr_t begin = t ? (uintptr_t)t->data : map, end = t ? begin + t->bytes : map + file->bytes.size;
+    const uintptr_t from = begin - begin % page;      /* the map begins at a page */
+    madvise((void *)from, end - from, MADV_DONTNEED); /* a private, unchanged map: read again from the file */
+}
+
 const tensor *safetensors_find(const safetensors *file, const char *name)
 {
     const tensor key = {.name = name};

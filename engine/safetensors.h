@@ -28,6 +28,9 @@ size_t safetensors_count(const safetensors *file);
 const tensor *safetensors_at(const safetensors *file, size_t i);           /* in order of name */
 const tensor *safetensors_find(const safetensors *file, const char *name); /* NULL: not there */
 cot_blob safetensors_bytes(const safetensors *file);                       /* the whole file */
+/* Lets go of the memory behind a mapped tensor, NULL: behind all, until it is read again: what the device has need not be
+ * resident twice. */
+void safetensors_release(const safetensors *file, const tensor *t);
 
 bool tensor_is_float(const tensor *t); /* F32, F16, BF16 */
 /* Those as floats: `to` holds t->count. False for the other types. */

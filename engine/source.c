@@ -39,6 +39,7 @@ cot_status source_tensor(const tensor **out, const weight_source *s, const char 
 static cot_status copy_finite(float *to, const weight_source *s, const tensor *t, cot_error *err)
 {
     tensor_floats(to, t);
+    safetensors_release(s->file, t);
     for (size_t i = 0; i < t->count; i++)
         if (!isfinite(to[i]))
             return cot_fail(err, COT_E_MODEL,
