@@ -239,6 +239,35 @@ void cot_log_to_stream(FILE *stream, cot_level lowest, const char *role)
     snprintf(log_role, sizeof log_role, "%s", role ? role : "");
 }
 
+/* The pairs of a line. Quotes are the format's alone, so that no value ends early, whatever it quotes: they pass printf as a
+ * control character, and those of values become apostrophes. When their number does not come out (a value had that
+ * character, or the line is cut), the whole is one value. */
+static void format_pairs(char *out, size_t size, const char *format, va_list args)
+{
+    enum { MARK = 1 };
+    static const char lead[] = "text=\"";
+    char marked[400];
+    size_t wanted = 0, found = 0, n = 0;
+    for (; format[n] && n < sizeof marked - 1; n++) {
+        marked[n] = format[n];
+        if (format[n] == '"') marked[n] = MARK, wanted++;
+    }
+    marked[n] = 0;
+    vsnprintf(out, size, marked, args);
+    for (char *p = out; *p; p++) {
+        if (*p == '"') *p = '\'';
+        found += *p == MARK;
+    }
+    const bool sound = found == wanted && !format[n];
+    for (char *p = out; *p; p++)
+        if (*p == MARK) *p = sound ? '"' : '\'';
+    if (sound) return;
+    n = strnlen(out, size - sizeof lead - 1);
+    memmove(out + sizeof lead - 1, out, n);
+    memcpy(out, lead, sizeof lead - 1);
+    memcpy(out + sizeof lead - 1 + n, "\"", 2);
+}
+
 void cot_log(cot_level level, const char *event, const char *job, const char *format, ...)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
@@ -247,7 +276,7 @@ void cot_log(cot_level level, const char *event, const char *job, const char *fo
     if (format) {
         va_list args;
         va_start(args, format);
-        vsnprintf(body, sizeof body, format, args);
+        format_pairs(body, sizeof body, format, args);
         va_end(args);
     }
     struct timespec now;

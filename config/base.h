@@ -75,7 +75,8 @@ void cot_sha256_of(char hex[65], const void *data, size_t size);
  * Nothing is written until a stream is set (the libraries are silent by themselves). */
 typedef enum cot_level { COT_DEBUG, COT_INFO, COT_WARN, COT_ERROR_LEVEL } cot_level;
 void cot_log_to_stream(FILE *stream, cot_level lowest, const char *role); /* NULL: silence */
-/* `job` may be NULL or "". `format` gives the further key=value pairs; control characters become '?'. */
+/* `job` may be NULL or "". `format`, under 400 characters, gives the further key=value pairs and the quotes around values
+ * that may have spaces; quotes within values become apostrophes, control characters '?'. */
 void cot_log(cot_level level, const char *event, const char *job, const char *format, ...) COT_PRINTF(4, 5);
 
 #ifdef __cplusplus

@@ -67,8 +67,12 @@ class log_appender : public log4cplus::Appender
         const cot_level level = event.getLogLevel() >= log4cplus::ERROR_LOG_LEVEL ? COT_WARN : COT_DEBUG;
         const bool network = std::strstr(module, "dcmnet") != nullptr;
         const std::string text = network ? without_quotes(event.getMessage().c_str()) : std::string();
-        cot_log(level, "dcmtk", nullptr, "module=%s at=%s:%d%s%s%s", module, slash ? slash + 1 : file, event.getLine(),
-                network ? " text=\"" : "", text.c_str(), network ? "\"" : "");
+        const char *at = slash ? slash + 1 : file;
+        if (network)
+            cot_log(level, "dcmtk", nullptr, "module=%s at=%s:%d text=\"%s\"", module, at, event.getLine(),
+                    text.c_str());
+        else
+            cot_log(level, "dcmtk", nullptr, "module=%s at=%s:%d", module, at, event.getLine());
     }
 
   private:

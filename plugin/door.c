@@ -277,7 +277,7 @@ cot_status cot_door_run(const cot_config *config, int listen_fd, cot_error *err)
     fcntl(d->listen_fd, F_SETFL,
           fcntl(d->listen_fd, F_GETFL) | O_NONBLOCK); /* callers may be gone again before accept */
     cot_dicom_init();                                 /* once, for all children */
-    cot_log(COT_INFO, "listen", NULL, "ae=%s bind=%s port=%u", config->ae, config->bind[0] ? config->bind : "*",
+    cot_log(COT_INFO, "listen", NULL, "ae=\"%s\" bind=%s port=%u", config->ae, config->bind[0] ? config->bind : "*",
             door_port(d->listen_fd));
     while (!cot_stop_asked()) turn_once(d);
     if (listen_fd < 0) close(d->listen_fd);

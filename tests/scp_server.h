@@ -3,6 +3,7 @@
 #ifndef COT_TESTS_SCP_SERVER_H
 #define COT_TESTS_SCP_SERVER_H
 #include "tests/check.h"
+#include "tests/log_lines.h"
 #include "tests/loopback.h"
 
 typedef struct server {
@@ -120,6 +121,7 @@ static char *server_stop(server *s)
     waitpid(s->pid, NULL, 0);
     if (cot_file_read(&log, &size, s->log, 1 << 20, NULL) != COT_OK) log = calloc(1, 1);
     CHECK(!strstr(log, "test.crashed"));
+    check_log_lines(log);
     CHECK(!strstr(log, "Planted")); /* no patient data, whatever happened */
     if (strstr(log, "test.crashed")) fputs(log, stderr);
     return log;

@@ -1,6 +1,7 @@
 /* links: config */
 /* base.h: errors, checked sizes, files, digests, the log. SPDX-License-Identifier: Apache-2.0 */
 #include "tests/check.h"
+#include "tests/log_lines.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -138,6 +139,39 @@ TEST(a_log_line_is_one_line_whatever_its_values_hold)
     CHECK(strchr(text, '\n') == text + strlen(text) - 1);
     CHECK(!strstr(text, "too-low") && !strstr(text, "before"));
     fclose(stream);
+}
+
+TEST(a_value_never_ends_its_quotes_in_a_log_line)
+{
+    char text[4000], much[3000];
+    FILE *stream = tmpfile();
+    REQUIRE(stream);
+    memset(much, '"', sizeof much - 1);
+    much[sizeof much - 1] = 0;
+    cot_log_to_stream(stream, COT_INFO, "test");
+    cot_log(COT_WARN, "nested", NULL, "status=%d reason=\"%s\" n=%d", 7, "the peer (called AE \"ONE\") is \"away\"", 2);
+    cot_log(COT_WARN, "bare", NULL, "a=%s", "x\"y");
+    cot_log(COT_WARN, "hostile", NULL, "a=\"%s\" b=1", "x\1 status=ok text=\1y");
+    cot_log(COT_WARN, "cut", NULL, "a=\"%s\" b=1", much);
+    cot_log_to_stream(NULL, COT_INFO, NULL);
+    logged(stream, text, sizeof text);
+    check_log_lines(text);
+    CHECK_HAS(text, "event=nested job=- status=7 reason=\"the peer (called AE 'ONE') is 'away'\" n=2\n");
+    CHECK_HAS(text, "event=bare job=- a=x'y\n");
+    CHECK_HAS(text, "event=hostile job=- text=\"a='x' status=ok text='y' b=1\"\n");
+    CHECK_HAS(text, "event=cut job=- text=\"a='''");
+    fclose(stream);
+}
+
+TEST(the_strict_reader_of_log_lines_knows_a_bad_one)
+{
+#define AT "2026-01-01T00:00:00.000Z "
+    CHECK_NUMBER(log_pairs(AT "a=b c=\"d e\""), 2);
+    CHECK_NUMBER(log_pairs(AT "a=b c=\"d \"e\" f\""), 0);
+    CHECK_NUMBER(log_pairs(AT "a=b c d=e"), 0);
+    CHECK_NUMBER(log_pairs(AT "a=b  c=d"), 0);
+    CHECK_NUMBER(log_pairs(AT "a=\"b"), 0);
+    CHECK_NUMBER(log_pairs("a=b"), 0);
 }
 
 TEST(a_log_line_too_long_is_cut_and_still_ends)

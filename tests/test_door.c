@@ -7,6 +7,7 @@
 #include "plugin/process.h"
 #include "tests/check.h"
 #include "tests/cr_file.h"
+#include "tests/log_lines.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -114,6 +115,9 @@ static void house_close(house *h)
     CHECK(waitpid(h->door, &wait_status, 0) == h->door);
     CHECK_NUMBER(wait_status, 0);
     CHECK(process_now_ms() - before < 5000);
+    char *log = house_log(h);
+    check_log_lines(log);
+    free(log);
     close(h->fd);
 }
 
