@@ -76,6 +76,12 @@ static void check_destination(xml_file *f, const cot_config *c, size_t i, const 
     if (!is_host(d->host))
         problem_add(&f->problems, xml_line(f, n, "host"), "host=\"%s\" is no host name or address. Correct it",
                     d->host);
+    else if (family_of(d->host) == 6) /* DCMTK 3.6.7 opens IPv4 connections only */
+        problem_add(
+            &f->problems, xml_line(f, n, "host"),
+            "host=\"%s\" is an IPv6 address, and reports are sent over IPv4 only. Give the peer's IPv4 address, or "
+            "a name that has one",
+            d->host);
     if (d->retry_first_s > d->retry_max_s)
         problem_add(&f->problems, xml_line(f, n, "retry-first-s"),
                     "retry-first-s=\"%u\" is more than retry-max-s=\"%u\". Lower the first or raise the second",

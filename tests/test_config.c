@@ -195,6 +195,8 @@ TEST(addresses_and_blocks_are_checked)
                 "no host name or address");
     CHECK_FAILS(load(HEAD LISTEN ACCEPT "<send to='P' host='a..b' port='1' ae='P'/></node>"), COT_E_CONFIG,
                 "no host name or address");
+    CHECK_FAILS(load(HEAD LISTEN ACCEPT "<send to='P' host='2001:db8::7' port='1' ae='P'/></node>"), COT_E_CONFIG,
+                "sent over IPv4 only. Give the peer's IPv4 address");
 }
 
 TEST(destinations_need_their_own_names_and_sensible_retries)
