@@ -5,14 +5,15 @@
  * error   |y - twin| <= 2e-6 * max(1, |h|)
  * twin    ref_gru_forward
  * back    elementwise_backward.cl */
-#define GATES(name, T)                                                                                                 \
+#define GATES(name, exp_of, T)                                                                                         \
     static inline T name(T ir, T iz, T in, T hr, T hz, T hn, T h)                                                      \
     {                                                                                                                  \
-        const T r = 1.0f / (1.0f + exp(-(ir + hr))), z = 1.0f / (1.0f + exp(-(iz + hz))), n = tanh(fma(r, hn, in));    \
+        const T r = 1.0f / (1.0f + exp_of(-(ir + hr))), z = 1.0f / (1.0f + exp_of(-(iz + hz))),                        \
+                n = tanh(fma(r, hn, in));                                                                              \
         return fma(z, h - n, n);                                                                                       \
     }
-GATES(gates, float)
-GATES(gates_vec, VEC)
+GATES(gates, exponential, float)
+GATES(gates_vec, exponential_vec, VEC)
 
 kernel void gru_forward(global float *y, global const float *gi, global const float *gh, global const float *h,
                         const int dim)
