@@ -143,14 +143,24 @@ static bool slip_seal(int slip, size_t *size)
     return true;
 }
 
-/* COT_OK: the child ended in good order and its slip can be looked at. `what` is "the decoder", … */
+/* By the server, or by the kernel's count of CPU time: the soft limit sends SIGXCPU, the hard one SIGKILL. */
+static bool ended_late(const cot_sandbox *sandbox, const sandbox_end *end)
+{
+    const int by = end->wait_status != -1 && WIFSIGNALED(end->wait_status) ? WTERMSIG(end->wait_status) : 0;
+    return end->timed_out || by == SIGXCPU || (by == SIGKILL && end->ms >= 1e3 * sandbox->limits.timeout_s);
+}
+
+/* COT_OK: the child ended in good order and its slip can be looked at. `what` is "the decoder", … Nothing in a file can
+ * send SIGKILL: that is the kernel out of memory, or a person. */
 static cot_status end_judge(const cot_sandbox *sandbox, const sandbox_end *end, const char *what, cot_error *err)
 {
-    if (end->timed_out || (WIFSIGNALED(end->wait_status) && WTERMSIG(end->wait_status) == SIGXCPU))
+    if (ended_late(sandbox, end))
         return cot_fail(err, COT_E_LIMIT, "%s was stopped: it took longer than %u s", what, sandbox->limits.timeout_s);
     if (end->wait_status == -1)
         return cot_fail(err, COT_E_MEMORY, "%s could not be started: no process or memory left", what);
     if (WIFEXITED(end->wait_status) && WEXITSTATUS(end->wait_status) == 0) return COT_OK;
+    if (WIFSIGNALED(end->wait_status) && WTERMSIG(end->wait_status) == SIGKILL)
+        return cot_fail(err, COT_E_MEMORY, "%s was killed (out of memory?)", what);
     char why[128];
     process_end_text(why, sizeof why, end->wait_status);
     const bool limit = WIFSIGNALED(end->wait_status) && WTERMSIG(end->wait_status) == SIGXFSZ;
@@ -256,6 +266,7 @@ static void decoded_judge(cot_decoded *out, const cot_sandbox *sandbox, const sa
         snprintf(out->refusal_id, sizeof out->refusal_id, "undecodable");
         snprintf(out->text, sizeof out->text, "%.512s", why.text);
     }
+    out->timed_out = ended_late(sandbox, end);
     out->ms = end->ms;
 }
 
@@ -382,6 +393,7 @@ static void report_ended(const cot_sandbox *sandbox, const void *ctx, size_t i, 
     cot_report_order *order = &((const report_batch *)ctx)->orders[i];
     cot_error *err = &order->error;
     cot_status status = end_judge(sandbox, end, "the report writer", err);
+    order->timed_out = ended_late(sandbox, end);
     if (status == COT_OK) status = report_judge(&order->made, slip, err);
     if (status != COT_OK)
         cot_fail_in(err, "report on %s", order->source);

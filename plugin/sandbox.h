@@ -1,6 +1,7 @@
 /* Hostile bytes are parsed in children. cot_sandbox_create forks a small server while this process is still
  * single-threaded and holds no OpenCL context; the server forks one limited child (address space, CPU, file size, open
- * files, wall clock) per request. A child that crashes or hangs is an error with its reason, nothing more.
+ * files, wall clock) per request. A child that crashes or hangs is an error with its reason, nothing more. COT_E_MEMORY and
+ * COT_E_IO are the machine's faults (killed from outside, not started, disk), COT_E_INPUT is the file's.
  * Threads: one at a time. SPDX-License-Identifier: Apache-2.0 */
 /* clang-format off */
 #ifndef COT_SANDBOX_H
@@ -23,6 +24,7 @@ typedef struct cot_decoded {
     size_t rows, cols;
     float *grey;               /* [rows*cols] 0..1, mapped memory; NULL without pixels */
     size_t mapped;             /* bytes of the mapping behind grey (internal) */
+    bool timed_out;            /* stopped by the time limit: may go better on a machine with less to do */
     double ms;                 /* time the child took */
 } cot_decoded;
 /* Guards, gates and decodes n files (DICOM, PNG or JPEG, by content), `parallel` at a time. COT_OK even when some could
@@ -37,6 +39,7 @@ typedef struct cot_report_order {
     cot_report_options options;
     int64_t now_utc;
     cot_report_made made; /* out */
+    bool timed_out;       /* out, as in cot_decoded */
     cot_error error;      /* out: status COT_OK = written */
 } cot_report_order;
 /* `parallel` at a time. COT_OK even when some could not be written: see each. Otherwise the sandbox is gone. */

@@ -15,6 +15,8 @@
 #define WAIT_MS    5000 /* after a full disk */
 #define ROOM_BYTES ((uint64_t)16 << 20)
 
+size_t worker_decoded_bytes = (size_t)512 << 20;
+
 /* ---- reports ---- */
 static bool disk_is_full(const worker *w)
 {
@@ -59,9 +61,6 @@ static cot_status record(worker *w, const cot_job *job, const cot_chain *chain, 
     cot_status status;
     char *json = NULL;
     const bool refused = chain->state == COT_CHAIN_REFUSED;
-    for (int k = 0; k < 2; k++)
-        if (pair->orders[k].error.status != COT_OK)
-            return cot_fail(err, pair->orders[k].error.status, "%s", pair->orders[k].error.text);
     COT_TRY(cot_chain_to_json(&json, chain, w->steps, NULL, err));
     const cot_store_report report = {.report = pair->path[0],
                                      .fallback = pair->path[1],
@@ -76,38 +75,111 @@ done:
     return status;
 }
 
-/* The image cannot be reported, now or ever: parked with its reason. A full disk is no fault of the image. */
-static cot_status give_up(worker *w, const cot_job *job, cot_error *err)
+/* ---- what goes wrong ---- */
+/* Someone else has the job now (a person dropped it, another node claimed it): nothing is left to do for it. */
+static cot_status moved(const cot_job *job, cot_status status, const cot_error *why, cot_error *err)
 {
-    cot_error store_err = COT_ERROR_INIT;
-    if (disk_is_full(w)) return COT_E_LIMIT;
-    cot_log(COT_ERROR_LEVEL, "job.failed", job->id, "reason=\"%s\"", err->text);
-    const cot_status status = cot_store_failed(w->store, job->id, err->text, &store_err);
     if (status == COT_OK) return COT_OK;
-    *err = store_err;
-    if (status != COT_E_REFUSED) return status;
-    cot_log(COT_WARN, "job.moved", job->id, "reason=\"%s\"", err->text); /* someone else has it now */
+    if (status != COT_E_REFUSED) return cot_fail(err, status, "%s", why->text);
+    cot_log(COT_WARN, "job.moved", job->id, "reason=\"%s\"", why->text);
     return COT_OK;
 }
 
-/* ---- one batch ---- */
-static cot_status decode(worker *w, size_t n, cot_error *err)
+/* The image cannot be reported, now or ever: parked with its reason. */
+static cot_status give_up(worker *w, const cot_job *job, cot_error *err)
 {
+    cot_error store_err = COT_ERROR_INIT;
+    cot_log(COT_ERROR_LEVEL, "job.failed", job->id, "reason=\"%s\"", err->text);
+    return moved(job, cot_store_failed(w->store, job->id, err->text, &store_err), &store_err, err);
+}
+
+/* No fault of the image as far as we know: it is tried again, alone, and counted only when it ran alone this time. */
+static cot_status put_back(worker *w, const cot_job *job, bool counts, const char *why, cot_error *err)
+{
+    cot_error store_err = COT_ERROR_INIT;
+    bool failed = false;
+    const cot_status status = cot_store_unread(w->store, job->id, counts, why, &failed, &store_err);
+    if (status == COT_OK)
+        cot_log(failed ? COT_ERROR_LEVEL : COT_WARN, failed ? "job.failed" : "job.again", job->id, "reason=\"%s\"",
+                why);
+    return moved(job, status, &store_err, err);
+}
+
+/* One job of n could not be read or reported. A full disk is told to the loop, which waits; other faults of the machine
+ * send the job back, a time-out does so once; the rest is the image's. */
+static cot_status end_badly(worker *w, const cot_job *job, size_t n, bool timed_out, cot_error *err)
+{
+    const cot_status why = err->status;
+    if (disk_is_full(w)) return cot_fail(err, COT_E_LIMIT, "the disk of %s is full", w->config->store);
+    if (timed_out && !job->alone) return put_back(w, job, false, err->text, err);
+    if (!timed_out && (why == COT_E_MEMORY || why == COT_E_IO || why == COT_E_LIMIT)) {
+        w->strained = true;
+        return put_back(w, job, n == 1, err->text, err);
+    }
+    return give_up(w, job, err);
+}
+
+/* Device or sandbox lost with a batch in hand: which image did it is unknown, so each comes alone, none is counted. */
+static void put_back_batch(worker *w, size_t n, const cot_error *why)
+{
+    for (size_t i = 0; i < n; i++) {
+        cot_error store_err = COT_ERROR_INIT;
+        bool failed;
+        const cot_status status = cot_store_unread(w->store, w->jobs[i].id, false, why->text, &failed, &store_err);
+        if (status == COT_OK)
+            cot_log(COT_WARN, "job.again", w->jobs[i].id, "reason=\"%s\"", why->text);
+        else if (status != COT_E_REFUSED) /* reported or put back already */
+            cot_log(COT_ERROR_LEVEL, "job.held", w->jobs[i].id, "reason=\"%s\"", store_err.text);
+    }
+}
+
+/* ---- one batch, in slices of what memory may hold ---- */
+typedef struct span { /* jobs [from, to) of the n that were claimed, and its times */
+    size_t from, to, n;
+    int64_t start;
+    double read_ms;
+} span;
+
+/* The images of jobs[from..), a few at a time, until worker_decoded_bytes are there; *to = the first that is not. */
+static cot_status decode(worker *w, size_t from, size_t n, size_t *to, cot_error *err)
+{
+    cot_status status = COT_OK;
+    size_t bytes = 0;
     const char **paths = calloc(n, sizeof *paths);
     if (!paths) return cot_fail(err, COT_E_MEMORY, "worker: no memory");
-    for (size_t i = 0; i < n; i++) paths[i] = w->jobs[i].object;
-    const cot_status status = cot_sandbox_decode(w->sandbox, paths, n, false, w->decoded, err);
+    for (size_t i = from; i < n; i++) paths[i] = w->jobs[i].object;
+    for (*to = from; *to < n && bytes < worker_decoded_bytes;) {
+        const size_t some = n - *to < w->parallel ? n - *to : w->parallel;
+        COT_TRY(cot_sandbox_decode(w->sandbox, paths + *to, some, false, w->decoded + *to, err));
+        for (size_t i = 0; i < some; i++) bytes += w->decoded[*to + i].mapped;
+        *to += some;
+    }
+done:
     free(paths);
     return status;
 }
 
-static cot_status refuse(worker *w, size_t n, cot_error *err)
+/* Decoding came to no end that says anything about the image. */
+static bool is_unlucky(const cot_job *job, const cot_decoded *d)
+{
+    return d->status == COT_E_MEMORY || d->status == COT_E_IO || (d->timed_out && !job->alone);
+}
+
+/* A chain that says why for each image that was not decoded; unlucky ones go back. */
+static cot_status refuse(worker *w, const span *s, cot_error *err)
 {
     cot_status status = COT_OK;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = s->from; i < s->to; i++) {
         const cot_decoded *d = &w->decoded[i];
         if (d->status == COT_OK) continue;
-        COT_TRY(cot_chain_refuse(&w->chains[i], w->steps, &w->reader, d->refusal_id, d->text, err));
+        if (!is_unlucky(&w->jobs[i], d)) {
+            COT_TRY(cot_chain_refuse(&w->chains[i], w->steps, &w->reader, d->refusal_id, d->text, err));
+            continue;
+        }
+        const bool gone = access(w->jobs[i].object, F_OK) != 0 && errno == ENOENT;
+        cot_fail(err, gone ? COT_E_INPUT : d->status, "%s",
+                 gone ? "the image file is missing from the store" : d->text);
+        COT_TRY(end_badly(w, &w->jobs[i], s->n, d->timed_out, err));
     }
 done:
     return status;
@@ -135,14 +207,14 @@ static cot_status read_some(worker *w, size_t from, size_t to, cot_error *err)
 }
 
 /* Together; when that fails for another reason than the device, one by one, so that one image spoils only its own job. */
-static cot_status read_batch(worker *w, size_t n, cot_error *err)
+static cot_status read_batch(worker *w, const span *s, cot_error *err)
 {
-    cot_status status = read_some(w, 0, n, err);
+    cot_status status = read_some(w, s->from, s->to, err);
     if (status == COT_OK || status == COT_E_DEVICE) return status;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = s->from; i < s->to; i++) {
         status = read_some(w, i, i + 1, err);
         if (status == COT_E_DEVICE) return status;
-        if (status != COT_OK) COT_TRY(give_up(w, &w->jobs[i], err));
+        if (status != COT_OK) COT_TRY(end_badly(w, &w->jobs[i], s->n, false, err));
     }
     status = COT_OK;
 done:
@@ -154,73 +226,97 @@ static const char *state_name(cot_chain_state state)
     return state == COT_CHAIN_COMPLETE ? "complete" : state == COT_CHAIN_PARTIAL ? "partial" : "refused";
 }
 
-static void say_read(const worker *w, size_t i, size_t n, double read_ms, int64_t start)
+static void say_read(const worker *w, size_t i, const span *s)
 {
     const cot_chain *chain = w->chains[i];
     const bool refused = chain->state == COT_CHAIN_REFUSED;
     cot_log(COT_INFO, "read", w->jobs[i].id, "state=%s%s%s batch=%zu decode_ms=%.0f read_ms=%.0f ms=%lld",
-            state_name(chain->state), refused ? " gate=" : "", refused ? chain->refusal_id : "", n, w->decoded[i].ms,
-            read_ms, (long long)(process_now_ms() - start));
+            state_name(chain->state), refused ? " gate=" : "", refused ? chain->refusal_id : "", s->to - s->from,
+            w->decoded[i].ms, s->read_ms, (long long)(process_now_ms() - s->start));
 }
 
-static cot_status finish_batch(worker *w, size_t n, int64_t start, double read_ms, cot_error *err)
+/* Errors of the store are the loop's to wait out. *done = recorded. */
+static cot_status finish_one(worker *w, size_t i, size_t n, const report_pair *pair, bool *done, cot_error *err)
+{
+    *done = false;
+    for (int k = 0; k < 2; k++)
+        if (pair->orders[k].error.status != COT_OK) {
+            cot_fail(err, pair->orders[k].error.status, "%s", pair->orders[k].error.text);
+            return end_badly(w, &w->jobs[i], n, pair->orders[k].timed_out, err);
+        }
+    const cot_status status = record(w, &w->jobs[i], w->chains[i], pair, err);
+    *done = status == COT_OK;
+    if (*done || status == COT_E_IO || status == COT_E_LIMIT || status == COT_E_MEMORY) return status;
+    return give_up(w, &w->jobs[i], err);
+}
+
+static cot_status finish_batch(worker *w, const span *s, cot_error *err)
 {
     cot_status status = COT_OK;
+    bool done;
     size_t m = 0;
-    report_pair *pairs = calloc(n, sizeof *pairs);
-    cot_report_order *orders = calloc(2 * n, sizeof *orders);
+    report_pair *pairs = calloc(s->to, sizeof *pairs);
+    cot_report_order *orders = calloc(2 * s->to, sizeof *orders);
     if (!pairs || !orders) {
-        status = cot_fail(err, COT_E_MEMORY, "worker: no memory for %zu reports", n);
+        status = cot_fail(err, COT_E_MEMORY, "worker: no memory for %zu reports", s->to - s->from);
         goto done;
     }
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = s->from; i < s->to; i++) {
         if (!w->chains[i]) continue;
         pairs[i].orders = &orders[2 * m++];
         order_reports(w, &w->jobs[i], w->chains[i], &pairs[i]);
     }
     COT_TRY(cot_sandbox_reports(w->sandbox, orders, 2 * m, err));
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = s->from; i < s->to; i++) {
         if (!w->chains[i]) continue;
-        status = record(w, &w->jobs[i], w->chains[i], &pairs[i], err);
-        if (status == COT_OK)
-            say_read(w, i, n, read_ms, start);
-        else
-            COT_TRY(give_up(w, &w->jobs[i], err));
+        COT_TRY(finish_one(w, i, s->n, &pairs[i], &done, err));
+        if (done) say_read(w, i, s);
     }
-    status = COT_OK;
 done:
     free(pairs);
     free(orders);
     return status;
 }
 
-static void drop_batch(worker *w, size_t n)
+static void drop_slice(worker *w, size_t from, size_t to)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = from; i < to; i++) {
         cot_decoded_fini(&w->decoded[i]);
         cot_chain_destroy(w->chains[i]);
         w->chains[i] = NULL;
     }
 }
 
+/* Some of the n claimed jobs, from decoding to their record; *to = where the next slice begins. */
+static cot_status turn_slice(worker *w, size_t from, size_t *to, size_t n, cot_error *err)
+{
+    cot_status status;
+    span s = {.from = from, .n = n, .start = process_now_ms()};
+    COT_TRY(decode(w, from, n, &s.to, err));
+    *to = s.to;
+    if (cot_stop_asked()) goto done;
+    COT_TRY(refuse(w, &s, err));
+    const int64_t read_start = process_now_ms();
+    COT_TRY(read_batch(w, &s, err));
+    s.read_ms = (double)(process_now_ms() - read_start);
+    COT_TRY(finish_batch(w, &s, err));
+done:
+    drop_slice(w, from, n);
+    return status;
+}
+
 cot_status worker_turn(worker *w, size_t *n, cot_error *err)
 {
     cot_status status;
+    size_t to = 0;
     *n = 0;
+    w->strained = false;
     COT_TRY(cot_store_claim(w->store, w->owner, w->config->settle_s, w->jobs, w->batch, n, err));
-    if (*n == 0) return COT_OK;
-    const int64_t start = process_now_ms();
-    COT_TRY(decode(w, *n, err));
-    if (cot_stop_asked()) {
-        status = cot_store_release(w->store, w->owner, NULL, err);
-        goto done;
-    }
-    COT_TRY(refuse(w, *n, err));
-    const int64_t read_start = process_now_ms();
-    COT_TRY(read_batch(w, *n, err));
-    COT_TRY(finish_batch(w, *n, start, (double)(process_now_ms() - read_start), err));
+    for (size_t from = 0; from < *n && status == COT_OK && !cot_stop_asked(); from = to)
+        status = turn_slice(w, from, &to, *n, err);
+    if ((status == COT_E_DEVICE || status == COT_E_BUG) && *n > 1) put_back_batch(w, *n, err);
+    if (status == COT_OK && *n && cot_stop_asked()) status = cot_store_release(w->store, w->owner, NULL, err);
 done:
-    drop_batch(w, *n);
     return status;
 }
 
@@ -233,7 +329,7 @@ static bool survives(worker *w, cot_status status, const cot_error *err)
         cot_log(COT_ERROR_LEVEL, "device.lost", NULL, "reason=\"%s\"", err->text);
         return false;
     }
-    if (status != COT_E_LIMIT && status != COT_E_IO) return false;
+    if (status != COT_E_LIMIT && status != COT_E_IO && status != COT_E_MEMORY) return false;
     cot_log(COT_ERROR_LEVEL, "worker.wait", NULL, "ms=%d reason=\"%s\"", WAIT_MS, err->text);
     cot_pause(WAIT_MS);
     if (cot_store_release(w->store, w->owner, NULL, &release_err) == COT_OK) return true;
@@ -253,7 +349,7 @@ cot_status cot_worker_run(const cot_config *config, const char *owner, cot_error
     while (status == COT_OK && !cot_stop_asked()) {
         size_t n;
         status = worker_turn(&w, &n, err);
-        if (status == COT_OK && n == 0) cot_pause(IDLE_MS);
+        if (status == COT_OK && (n == 0 || w.strained)) cot_pause(w.strained ? WAIT_MS : IDLE_MS);
         if (status != COT_OK && survives(&w, status, err)) status = COT_OK;
     }
     if (status == COT_OK) cot_log(COT_INFO, "worker.stopped", NULL, NULL);

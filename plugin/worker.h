@@ -38,4 +38,6 @@ cot_status worker_open_reader(worker *w, const cot_config *config, cot_error *er
  * COT_E_DEVICE (lost) and COT_E_BUG (sandbox gone): the worker must end; a batch was given back uncounted, to be claimed one
  * by one; a single job stays claimed for the supervisor, which counts a death. Else (disk, database): wait and release. */
 cot_status worker_turn(worker *w, size_t *n, cot_error *err);
+/* Decoded pixels held at a time (a round of decoders may come on top); tests make it small. */
+extern size_t worker_decoded_bytes;
 #endif

@@ -27,11 +27,11 @@ static cot_status open_device(worker *w, cot_error *err)
         snprintf(cache, sizeof cache, "%s", w->config->cache);
     else
         snprintf(cache, sizeof cache, "%s/cache", w->config->store);
-    mkdir(w->config->store, 0700);
-    if (mkdir(cache, 0700) != 0 && errno != EEXIST)
+    if (w->store) mkdir(cache, 0700); /* else only a check, which leaves no folders behind */
+    if (access(cache, W_OK) != 0 && w->store)
         cot_log(COT_WARN, "device.cache", NULL, "folder=%s reason=\"%s\"", cache, strerror(errno));
     options.match = w->config->device;
-    options.cache_dir = cache;
+    options.cache_dir = access(cache, F_OK) == 0 ? cache : NULL;
     options.gemm = gemm_choice(w->config->gemm);
     options.progress = say_progress;
     const cot_status status = device_choose(&w->choice, &options, cot_device_check, err);

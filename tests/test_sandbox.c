@@ -28,6 +28,7 @@ static void misbehave(const char *path)
         signal(SIGSEGV, SIG_DFL); /* AddressSanitizer catches it otherwise */
         raise(SIGSEGV);
     }
+    if (strstr(path, "killed")) raise(SIGKILL);
     if (strstr(path, "hang"))
         for (;;) pause();
     if (strstr(path, "slow")) usleep(300000);
@@ -215,6 +216,16 @@ TEST(sandbox_crash_is_a_reason_and_the_next_file_is_decoded)
     cot_sandbox_destroy(s);
 }
 
+TEST(sandbox_child_killed_from_outside_is_the_machines_fault)
+{
+    cot_decoded d;
+    decode_named(&d, "killed.dcm", 20);
+    CHECK_NUMBER(d.status, COT_E_MEMORY);
+    CHECK(!d.timed_out);
+    CHECK_HAS(d.text, "was killed (out of memory?)");
+    CHECK(!strstr(d.text, "hostile"));
+}
+
 TEST(sandbox_hang_is_stopped_after_the_time_out)
 {
     cot_decoded d;
@@ -223,6 +234,7 @@ TEST(sandbox_hang_is_stopped_after_the_time_out)
     CHECK_NUMBER(d.status, COT_E_LIMIT);
     CHECK_TEXT(d.refusal_id, "undecodable");
     CHECK_HAS(d.text, "longer than 1 s");
+    CHECK(d.timed_out);
     CHECK(process_now_ms() - before < 5000);
     decode_named(&d, "spin.dcm", 1);
     CHECK_HAS(d.text, "longer than 1 s");

@@ -2,11 +2,13 @@
  * The worker on a store in a temporary folder, with the demonstration model on any OpenCL device: good, refused and damaged
  * images in one batch, each ending in its own way. SPDX-License-Identifier: Apache-2.0 */
 #include "plugin/process.h"
+#include "plugin/sandbox_parts.h"
 #include "plugin/worker.h"
 #include "tests/check.h"
 #include "tests/cr_file.h"
 
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -275,6 +277,178 @@ static void dead_sandbox(void)
 TEST(worker_without_its_sandbox_leaves_the_claim_to_the_supervisor)
 {
     alone(dead_sandbox);
+}
+
+static void dead_sandbox_batch(void)
+{
+    const cot_config config = config_named("sandbox2");
+    char jobs[2][COT_JOB_ID], path[64];
+    worker w;
+    size_t n = 0;
+    int server = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        const cr_options good = {.seed = 20 + i};
+        receive(&config, &good, jobs[i]);
+    }
+    REQUIRE_OK(worker_open(&w, &config, "worker0", &err));
+    snprintf(path, sizeof path, "/proc/self/task/%ld/children", (long)getpid());
+    FILE *f = fopen(path, "r");
+    CHECK(f && fscanf(f, "%d", &server) == 1 && server > 0);
+    if (f) fclose(f);
+    if (server > 0) kill(server, SIGKILL);
+    CHECK_FAILS(worker_turn(&w, &n, &err), COT_E_BUG, "has ended");
+    CHECK_NUMBER(n, 2);
+    for (int i = 0; i < 2; i++) {
+        seen s = look_at(&config, jobs[i]);
+        CHECK_NUMBER(s.job.state, COT_JOB_RECEIVED);
+        CHECK(s.job.alone);
+        free(s.json);
+    }
+    worker_close(&w);
+}
+TEST(worker_without_its_sandbox_gives_a_batch_back_to_be_read_one_by_one)
+{
+    alone(dead_sandbox_batch);
+}
+
+/* ---- faults of the machine: the sandbox's children that begin from one number to another are killed, or hang ---- */
+static struct trouble {
+    int calls, from, to;
+    bool hang;
+} * trouble; /* shared with the children */
+
+static void make_trouble(const char *path)
+{
+    (void)path;
+    const int call = __atomic_fetch_add(&trouble->calls, 1, __ATOMIC_SEQ_CST);
+    if (call < trouble->from || call >= trouble->to) return;
+    if (!trouble->hang) raise(SIGKILL);
+    for (;;) pause();
+}
+
+static void open_troubled(worker *w, const cot_config *config, int from, int to, bool hang)
+{
+    trouble = mmap(NULL, sizeof *trouble, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(trouble != MAP_FAILED);
+    *trouble = (struct trouble){.from = from, .to = to, .hang = hang};
+    sandbox_before_work = make_trouble;
+    REQUIRE_OK(worker_open(w, config, "worker0", &err));
+}
+
+static void check_job(const cot_config *config, const char *job, cot_job_state state, const char *reason)
+{
+    seen s = look_at(config, job);
+    CHECK_NUMBER(s.job.state, state);
+    if (reason[0])
+        CHECK_HAS(s.job.reason, reason);
+    else
+        CHECK_TEXT(s.job.reason, "");
+    free(s.json);
+}
+
+static void killed_once(void)
+{
+    const cot_config config = config_named("killed");
+    char jobs[2][COT_JOB_ID];
+    worker w;
+    size_t n = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        const cr_options good = {.seed = 30 + i};
+        receive(&config, &good, jobs[i]);
+    }
+    open_troubled(&w, &config, 0, 1, false); /* a decoder of the batch */
+    CHECK_OK(worker_turn(&w, &n, &err));
+    CHECK_NUMBER(n, 2);
+    CHECK(w.strained);
+    CHECK_OK(worker_turn(&w, &n, &err));
+    CHECK_NUMBER(n, 1);
+    CHECK(!w.strained);
+    for (int i = 0; i < 2; i++) check_job(&config, jobs[i], COT_JOB_REPORTED, "");
+    const cr_options third = {.seed = 32};
+    receive(&config, &third, jobs[0]);
+    trouble->from = trouble->calls + 1; /* a report writer */
+    trouble->to = trouble->from + 1;
+    CHECK_OK(worker_turn(&w, &n, &err));
+    check_job(&config, jobs[0], COT_JOB_RECEIVED, "");
+    CHECK_OK(worker_turn(&w, &n, &err));
+    check_job(&config, jobs[0], COT_JOB_REPORTED, "");
+    worker_close(&w);
+}
+TEST(worker_killed_decoder_or_report_writer_costs_a_good_image_nothing)
+{
+    alone(killed_once);
+}
+
+static void killed_always(void)
+{
+    const cot_config config = config_named("killer");
+    const cr_options good = {.seed = 40};
+    char job[COT_JOB_ID];
+    worker w;
+    size_t n = 0;
+    receive(&config, &good, job);
+    open_troubled(&w, &config, 0, 1000, false);
+    for (int i = 0; i < 3; i++) {
+        check_job(&config, job, COT_JOB_RECEIVED, "");
+        CHECK_OK(worker_turn(&w, &n, &err));
+        CHECK_NUMBER(n, 1);
+    }
+    check_job(&config, job, COT_JOB_FAILED, "killed (out of memory?)");
+    CHECK_OK(worker_turn(&w, &n, &err));
+    CHECK_NUMBER(n, 0);
+    worker_close(&w);
+}
+TEST(worker_parks_an_image_whose_decoder_is_killed_three_times_alone)
+{
+    alone(killed_always);
+}
+
+static void hangs(void)
+{
+    cot_config config = config_named("hangs");
+    char jobs[2][COT_JOB_ID];
+    worker w;
+    size_t n = 0;
+    config.decode_timeout_s = 2;
+    for (unsigned i = 0; i < 2; i++) {
+        const cr_options good = {.seed = 50 + i};
+        receive(&config, &good, jobs[i]);
+        if (i == 0) open_troubled(&w, &config, 0, 2, true);
+        trouble->calls = i == 0 ? 0 : 1; /* the first hangs twice, the second once */
+        CHECK_OK(worker_turn(&w, &n, &err));
+        check_job(&config, jobs[i], COT_JOB_RECEIVED, "");
+        CHECK_OK(worker_turn(&w, &n, &err));
+        CHECK_NUMBER(n, 1);
+        check_job(&config, jobs[i], COT_JOB_REPORTED, i == 0 ? "longer than 2 s" : "");
+    }
+    worker_close(&w);
+}
+TEST(worker_tries_a_time_out_once_more_alone_before_it_refuses_the_image)
+{
+    alone(hangs);
+}
+
+static void in_slices(void)
+{
+    const cot_config config = config_named("slices");
+    char jobs[4][COT_JOB_ID];
+    worker w;
+    size_t n = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        const cr_options good = {.seed = 60 + i};
+        receive(&config, &good, jobs[i]);
+    }
+    worker_decoded_bytes = 1;
+    REQUIRE_OK(worker_open(&w, &config, "worker0", &err));
+    w.parallel = 1;
+    CHECK_OK(worker_turn(&w, &n, &err));
+    CHECK_NUMBER(n, 4);
+    for (int i = 0; i < 4; i++) check_job(&config, jobs[i], COT_JOB_REPORTED, "");
+    worker_close(&w);
+}
+TEST(worker_reads_a_batch_in_slices_that_memory_may_hold)
+{
+    alone(in_slices);
 }
 
 __attribute__((constructor(101))) static void prepare(void)
