@@ -53,6 +53,18 @@ void sender_init(sender *s, cot_store *store, const cot_config *config, const co
     serve_sender_owner(s->owner, sizeof s->owner, to->name);
 }
 
+/* The status of a response that was no success, for logs. */
+typedef struct status_word {
+    char text[8];
+} status_word;
+
+static status_word status_of(unsigned dimse)
+{
+    status_word w = {"none"}; /* the peer gave no answer */
+    if (dimse) snprintf(w.text, sizeof w.text, "0x%04X", dimse & 0xffff);
+    return w;
+}
+
 /* ---- recording ---- */
 typedef enum outcome { DELIVERED, AGAIN, DEAD } outcome;
 
@@ -95,12 +107,12 @@ static cot_status put_off(sender *s, const cot_delivery *d, double delay_s, unsi
         snprintf(text, sizeof text, "gave up after %.1f h and %u attempts; last: %.180s",
                  (double)(cot_now_us() - d->first_us) / 3600e6, d->attempts + 1, why);
         COT_TRY(record(s, d, DEAD, 0, dimse, text, err));
-        cot_log(COT_ERROR_LEVEL, "send.dead", d->job, "destination=%s status=0x%04X reason=\"%s\"", s->to->name, dimse,
-                text);
+        cot_log(COT_ERROR_LEVEL, "send.dead", d->job, "destination=%s status=%s reason=\"%s\"", s->to->name,
+                status_of(dimse).text, text);
     } else {
         COT_TRY(record(s, d, AGAIN, cot_now_us() + (int64_t)(delay_s * 1e6), dimse, why, err));
-        cot_log(COT_WARN, "send.again", d->job, "destination=%s status=0x%04X attempt=%u next_s=%.1f reason=\"%s\"",
-                s->to->name, dimse, d->attempts + 1, delay_s, why);
+        cot_log(COT_WARN, "send.again", d->job, "destination=%s status=%s attempt=%u next_s=%.1f reason=\"%s\"",
+                s->to->name, status_of(dimse).text, d->attempts + 1, delay_s, why);
     }
 done:
     return status;
@@ -110,8 +122,8 @@ static cot_status give_up(sender *s, const cot_delivery *d, unsigned dimse, cons
 {
     const cot_status status = record(s, d, DEAD, 0, dimse, why, err);
     if (status == COT_OK)
-        cot_log(COT_ERROR_LEVEL, "send.dead", d->job, "destination=%s status=0x%04X reason=\"%s\"", s->to->name, dimse,
-                why);
+        cot_log(COT_ERROR_LEVEL, "send.dead", d->job, "destination=%s status=%s reason=\"%s\"", s->to->name,
+                status_of(dimse).text, why);
     return status;
 }
 
@@ -251,7 +263,8 @@ cot_status cot_sender_run(const cot_config *config, const cot_config_destination
     COT_TRY(cot_store_open(&store, config->store, err));
     sender_init(&s, store, config, to);
     COT_TRY(cot_store_release(store, s.owner, NULL, err)); /* of a sender that nobody saw die */
-    cot_log(COT_INFO, "send.start", NULL, "destination=%s host=%s port=%u ae=%s", to->name, to->host, to->port, to->ae);
+    cot_log(COT_INFO, "send.start", NULL, "destination=%s host=%s port=%u ae=\"%s\"", to->name, to->host, to->port,
+            to->ae);
     while (!cot_stop_asked()) {
         size_t sent = 0;
         unsigned pause_ms = 0;
