@@ -98,7 +98,7 @@ check "with the model back the waiting image is answered" wait_until 60 at_least
 stop_pacs
 copy_as_new "$plain" "$WORK/one.dcm"
 raw "$WORK/one.dcm" >"$WORK/out"; has "with the PACS away images are still taken" "$WORK/out" "store 0x0000"
-check "the sender says whom it could not reach and when it tries again" wait_until 60 logged "event=send\.again.*"
+check "the sender says whom it could not reach and when it tries again" wait_until 60 logged "event=send\.again .*status=none attempt=1 .*reason=\"[^\"]*\"\$"
 alive "unreachable PACS"
 had=$(reports "$WORK/pacs")
 start_pacs "$WORK/pacs" "$PACS_PORT"
@@ -141,4 +141,8 @@ else
     alive "file size limit"
     stop_node || true
 fi
+# ---- the log of all this ----
+grep -Ev '^[0-9TZ:.-]{24}( [a-z0-9_]+=("[^"]*"|[^ "]+)){4,}$' "$WORK/node.log" >"$WORK/odd" || true
+check "every line of the log is key=value" test ! -s "$WORK/odd"
+head -n 5 "$WORK/odd"
 finish
