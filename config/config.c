@@ -111,6 +111,7 @@ static void read_element(xml_file *f, void *object, const char *element, const x
 static cot_status folder_of(char *folder, size_t size, const char *path, cot_error *err)
 {
     char *whole = path ? realpath(path, NULL) : getcwd(NULL, 0);
+    if (!whole && path && access(path, R_OK) == 0) whole = strdup("/"); /* in memory: its paths are absolute */
     if (!whole)
         return cot_fail(err, COT_E_CONFIG, "%s: its folder cannot be found", path ? path : "the working folder");
     char *slash = path ? strrchr(whole, '/') : NULL;

@@ -2,6 +2,7 @@
  * identity of an image; only `show` names UIDs.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "plugin/cli.h"
+#include "plugin/serve.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -15,7 +16,8 @@
 static const char help[] =
     "Usage: stepcot queue list [--state STATE] [--json]   what is in the store, oldest first\n"
     "       stepcot queue show ID [--json]                one job: times, causes, deliveries, the reading\n"
-    "       stepcot queue retry ID | --all                failed -> received, dead -> waiting\n"
+    "       stepcot queue retry ID | --all                failed -> received, dead -> waiting;\n"
+    "                                                 reported, its report file gone -> received\n"
     "       stepcot queue drop ID | --all                 never read or send it: received, failed, waiting, dead -> "
     "dropped\n"
     "Each with --config FILE or --store DIR; neither: the embedded configuration.\n\n"
@@ -166,7 +168,16 @@ static void print_counts(const cot_store_counts *c)
     printf(".\n");
 }
 
-static cot_status list(cot_store *store, const char *state, bool json, cot_error *err)
+static void print_stray(void *ctx, const char *destination, size_t n)
+{
+    char text[256];
+    (void)ctx;
+    serve_stray_text(text, sizeof text, destination, n);
+    printf("Warning: %s.\n", text);
+}
+
+/* `config` may be NULL: then nothing is known about destinations. */
+static cot_status list(cot_store *store, const cot_config *config, const char *state, bool json, cot_error *err)
 {
     cot_status status;
     listing l = {.json = json, .now_us = cot_now_us()};
@@ -179,6 +190,7 @@ static cot_status list(cot_store *store, const char *state, bool json, cot_error
     }
     COT_TRY(cot_store_count(store, &counts, err));
     print_counts(&counts);
+    if (config) status = serve_strays(store, config, print_stray, NULL, err);
 done:
     return status;
 }
@@ -276,13 +288,12 @@ typedef struct options {
 } options;
 
 /* Only looks where a store already is: a mistyped folder must not become an empty queue. */
-static cot_status open_store(cot_store **store, const options *o, cot_error *err)
+static cot_status open_store(cot_store **store, cot_config **config, const options *o, cot_error *err)
 {
     cot_status status = COT_OK;
-    cot_config *config = NULL;
     char path[1100];
-    if (!o->store) COT_TRY(cot_config_load(&config, o->config, err));
-    const char *folder = o->store ? o->store : config->store;
+    if (!o->store) COT_TRY(cot_config_load(config, o->config, err));
+    const char *folder = o->store ? o->store : (*config)->store;
     snprintf(path, sizeof path, "%s/db", folder);
     if (access(path, F_OK) != 0)
         status = cot_fail(err, COT_E_IO,
@@ -292,7 +303,6 @@ static cot_status open_store(cot_store **store, const options *o, cot_error *err
     else
         status = cot_store_open(store, folder, err);
 done:
-    cot_config_destroy(config);
     return status;
 }
 
@@ -323,21 +333,23 @@ int cot_cmd_queue(int argc, char **argv)
                                 {.name = "all", .flag = &o.all}};
     cot_error err = COT_ERROR_INIT;
     cot_store *store = NULL;
+    cot_config *config = NULL;
     size_t n;
     int code;
     if (argc > 15) return cli_usage("queue", "too many arguments");
     if (!cli_parse(argc, argv, known, sizeof known / sizeof *known, help, words, &n, &code)) return code;
     const char *verb = n ? words[0] : "", *id = n > 1 ? words[1] : NULL, *wrong = misuse(verb, n ? n - 1 : 0, &o);
     if (wrong) return cli_usage("queue", "%s", wrong);
-    cot_status status = open_store(&store, &o, &err);
+    cot_status status = open_store(&store, &config, &o, &err);
     if (status == COT_OK) {
         if (!strcmp(verb, "list"))
-            status = list(store, o.state, o.json, &err);
+            status = list(store, config, o.state, o.json, &err);
         else if (!strcmp(verb, "show"))
             status = show(store, id, o.json, &err);
         else
             status = move(store, id, !strcmp(verb, "retry"), &err);
     }
     cot_store_close(store);
+    cot_config_destroy(config);
     return status == COT_OK ? EXIT_SUCCESS : cli_failure("queue", &err);
 }

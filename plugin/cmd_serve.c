@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char serve_help[] =
     "Usage: stepcot serve [--config FILE] [--check]\n\n"
@@ -95,6 +96,14 @@ static cot_status run_role(const cot_config *config, const char *kind, const cha
     return cot_sender_run(config, destination, err);
 }
 
+/* The configuration is read; what parses hostile bytes later has no business with it. */
+static void leave_standard_input(void)
+{
+    const int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) dup2(fd, STDIN_FILENO);
+    if (fd > STDIN_FILENO) close(fd);
+}
+
 int cot_cmd_role(int argc, char **argv)
 {
     static const char help[] = "stepcot role: a process of the node; `stepcot serve` starts it.\n";
@@ -113,6 +122,7 @@ int cot_cmd_role(int argc, char **argv)
         return cli_usage("role", "say door, worker or sender");
     cot_log_to_stream(stderr, COT_INFO, words[0]);
     cot_status status = cot_config_load(&config, config_path, &err);
+    if (config_path && !strcmp(config_path, SERVE_ROLE_CONFIG)) leave_standard_input();
     if (status == COT_OK) status = run_role(config, words[0], owner, to, atoi(fd_text), &err);
     code = end_with(status, &err);
     cot_config_destroy(config);

@@ -1,7 +1,8 @@
 /* The supervisor: checks what the roles will need, holds the store's lock and the listening socket, starts door, worker and
  * senders as processes of this program, and starts again what dies, with growing pauses, after giving back what it held. It
  * opens no device and parses nothing from outside. Roles die with it (SIGKILL by the kernel), so that a new supervisor finds
- * nothing half alive. SPDX-License-Identifier: Apache-2.0 */
+ * nothing half alive. They all get the configuration as it was at the start, whatever happens to its file meanwhile.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "plugin/serve.h"
 #include "engine/engine.h"
 #include "plugin/door.h"
@@ -13,6 +14,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,6 +39,7 @@ typedef struct supervisor {
     const cot_config *config;
     cot_store *store;
     int listen_fd;
+    int config_fd; /* a sealed file in memory with the checked configuration: standard input of every role */
     char fd_text[16];
     role *roles;
     size_t n_roles;
@@ -105,7 +108,7 @@ done:
     return status;
 }
 
-/* argv of a role: stepcot role KIND [--config FILE] OPTION VALUE */
+/* argv of a role: stepcot role KIND --config SERVE_ROLE_CONFIG OPTION VALUE */
 static void add_role(supervisor *s, const char *kind, const char *option, const char *value, const char *owner)
 {
     role *r = &s->roles[s->n_roles++];
@@ -116,12 +119,39 @@ static void add_role(supervisor *s, const char *kind, const char *option, const 
     r->argv[n++] = COT_PROGRAM;
     r->argv[n++] = "role";
     r->argv[n++] = kind;
-    if (s->config->path[0]) {
-        r->argv[n++] = "--config";
-        r->argv[n++] = s->config->path;
-    }
+    r->argv[n++] = "--config";
+    r->argv[n++] = SERVE_ROLE_CONFIG;
     r->argv[n++] = option;
     r->argv[n++] = value;
+}
+
+/* Every value spelled out and every path absolute, so that it means the same wherever it lies. */
+static cot_status keep_config(supervisor *s, cot_error *err)
+{
+    cot_status status;
+    s->config_fd = memfd_create("stepcot-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    const int fd = s->config_fd < 0 ? -1 : fcntl(s->config_fd, F_DUPFD_CLOEXEC, 0);
+    FILE *stream = fd < 0 ? NULL : fdopen(fd, "w");
+    if (!stream) {
+        status = cot_fail(err, COT_E_IO, "keep the configuration: %s", strerror(errno));
+        if (fd >= 0) close(fd);
+        return status;
+    }
+    status = cot_config_print(s->config, stream, err);
+    if (fclose(stream) != 0 && status == COT_OK)
+        status = cot_fail(err, COT_E_IO, "keep the configuration: %s", strerror(errno));
+    if (status == COT_OK &&
+        fcntl(s->config_fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0)
+        status = cot_fail(err, COT_E_IO, "keep the configuration: %s", strerror(errno));
+    return status;
+}
+
+static void say_stray(void *ctx, const char *destination, size_t n)
+{
+    char text[256];
+    (void)ctx;
+    serve_stray_text(text, sizeof text, destination, n);
+    cot_log(COT_WARN, "send.nowhere", NULL, "destination=%s deliveries=%zu reason=\"%s\"", destination, n, text);
 }
 
 static cot_status plan_roles(supervisor *s, cot_error *err)
@@ -147,6 +177,7 @@ _Noreturn static void become(const supervisor *s, const role *r, pid_t parent)
     memcpy(argv, r->argv, sizeof argv); /* execv takes them without const and leaves them alone */
     if (!process_end_with(parent)) _exit(0);
     const bool door = r == s->roles;
+    if (dup2(s->config_fd, STDIN_FILENO) < 0) _exit(127);
     if (door) fcntl(s->listen_fd, F_SETFD, 0);
     process_close_but(door ? s->listen_fd : -1);
     signal(SIGCHLD, SIG_DFL);
@@ -260,22 +291,25 @@ static void leave(supervisor *s)
 cot_status cot_serve(const cot_config *config, cot_error *err)
 {
     cot_status status;
-    supervisor s = {.config = config, .listen_fd = -1};
+    supervisor s = {.config = config, .listen_fd = -1, .config_fd = -1};
     cot_stop_on_signals();
     process_wake_on(SIGCHLD);
     process_wake_on(SIGHUP);
     COT_TRY(check_model(config, err));
     COT_TRY(take_store(&s, err));
     COT_TRY(listen_patiently(&s.listen_fd, config, err));
+    COT_TRY(keep_config(&s, err));
     COT_TRY(plan_roles(&s, err));
     for (size_t i = 0; i < s.n_roles; i++) s.roles[i].back_off = BACK_OFF_FIRST_MS;
     cot_log(COT_INFO, "node.start", NULL, "program=%s-%s pid=%ld store=%s destinations=%zu", COT_PROGRAM, COT_VERSION,
             (long)getpid(), config->store, config->n_destinations);
+    COT_TRY(serve_strays(s.store, config, say_stray, NULL, err));
     watch(&s);
     leave(&s);
     s.listen_fd = -1;
 done:
     if (s.listen_fd >= 0) close(s.listen_fd);
+    if (s.config_fd >= 0) close(s.config_fd);
     cot_store_close(s.store);
     free(s.roles);
     return status;

@@ -5,6 +5,7 @@
 #include "plugin/serve.h"
 #include "plugin/worker.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -50,6 +51,40 @@ static void check_reader(checklist *list, const cot_config *config)
     worker_close(&w);
 }
 
+/* Whether a node has run there; if not, the check leaves it at that. */
+static bool is_made(const char *store)
+{
+    char path[1100];
+    snprintf(path, sizeof path, "%s/db", store);
+    return access(path, F_OK) == 0;
+}
+
+/* The nearest folder above that exists must let us make the rest. */
+static void check_new_store(checklist *list, const cot_config *config)
+{
+    char above[sizeof config->store];
+    cot_error err = COT_ERROR_INIT;
+    snprintf(above, sizeof above, "%s", config->store);
+    while (access(above, F_OK) != 0 && errno == ENOENT) {
+        char *slash = strrchr(above, '/');
+        if (!slash) break;
+        slash[slash == above] = 0;
+    }
+    if (access(above, W_OK | X_OK) == 0) {
+        say(list, "ok", "%-14s %s: will be made at the first start", "store", config->store);
+        return;
+    }
+    cot_fail(&err, COT_E_IO, "%s cannot be made: %s: %s", config->store, above, strerror(errno));
+    fault(list, COT_E_IO, "store", &err);
+}
+
+static void say_stray(void *ctx, const char *destination, size_t n)
+{
+    char text[256];
+    serve_stray_text(text, sizeof text, destination, n);
+    say(ctx, "warn", "%-14s %s", "destinations", text);
+}
+
 /* true: another node holds the store, and so probably the port. */
 static bool check_store(checklist *list, const cot_config *config)
 {
@@ -57,7 +92,13 @@ static bool check_store(checklist *list, const cot_config *config)
     cot_store *store = NULL;
     struct statvfs fs;
     bool running = false;
+    if (!is_made(config->store)) {
+        check_new_store(list, config);
+        return false;
+    }
     if (fault(list, cot_store_open(&store, config->store, &err), "store", &err)) return false;
+    const cot_status asked = serve_strays(store, config, say_stray, list, &err);
+    fault(list, asked, "store", &err);
     const uint64_t free_mib = statvfs(config->store, &fs) == 0 ? (uint64_t)fs.f_bavail * fs.f_frsize >> 20 : 0;
     const cot_status status = cot_store_lock(store, &err);
     if (access(config->store, W_OK) != 0) {

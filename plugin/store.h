@@ -104,6 +104,9 @@ cot_status cot_store_dead(cot_store *store, int64_t delivery, unsigned dimse, co
 /* ---- people ---- */
 typedef struct cot_store_counts { size_t job[COT_JOB_STATES], delivery[COT_DELIVERY_STATES]; } cot_store_counts;
 cot_status cot_store_count(cot_store *store, cot_store_counts *out, cot_error *err);
+/* Deliveries that wait for a destination not among `known` (it was renamed or removed): nobody will send them. */
+typedef void (*cot_stray_visitor)(void *ctx, const char *destination, size_t n); /* must not use the store */
+cot_status cot_store_strays(cot_store *store, const char *const *known, size_t n_known, cot_stray_visitor visit, void *ctx, cot_error *err);
 cot_status cot_store_job(cot_store *store, const char *id_or_prefix, cot_job *out, char **chain_json, cot_error *err); /* caller frees json */
 typedef bool (*cot_job_visitor)(void *ctx, const cot_job *job, const cot_delivery *deliveries, size_t n); /* false stops; must not use the store */
 cot_status cot_store_each(cot_store *store, const char *state_or_null, cot_job_visitor visit, void *ctx, cot_error *err);

@@ -34,6 +34,29 @@ done:
     return status;
 }
 
+cot_status cot_store_strays(cot_store *store, const char *const *known, size_t n_known, cot_stray_visitor visit,
+                            void *ctx, cot_error *err)
+{
+    cot_status status;
+    sqlite3_stmt *stmt = NULL;
+    bool row;
+    char name[33];
+    COT_TRY(store_query(&stmt, store, err,
+                        "SELECT destination, count(*) FROM delivery WHERE state=?1 GROUP BY destination", "i",
+                        (long long)COT_DELIVERY_WAITING));
+    for (;;) {
+        COT_TRY(store_step(store, stmt, &row, err));
+        if (!row) break;
+        size_t i = 0;
+        store_text(name, sizeof name, stmt, 0);
+        while (i < n_known && strcmp(known[i], name) != 0) i++;
+        if (i == n_known) visit(ctx, name, (size_t)sqlite3_column_int64(stmt, 1));
+    }
+done:
+    if (stmt) sqlite3_reset(stmt);
+    return status;
+}
+
 /* The full id of the one job that begins with `prefix`. */
 static cot_status resolve(cot_store *store, const char *prefix, char id[COT_JOB_ID], cot_error *err)
 {

@@ -127,6 +127,40 @@ TEST(serve_starts_again_what_was_killed_and_ends_on_sigterm)
     free(text);
 }
 
+TEST(serve_restarted_role_keeps_the_configuration_of_the_start)
+{
+    fresh();
+    const pid_t node = serve();
+    REQUIRE(logged("event=worker.ready", 1));
+    FILE *f = fopen(config, "w"); /* somebody edits it, not yet rightly */
+    CHECK(f && fputs("<node", f) >= 0 && fclose(f) == 0);
+    kill(role_pid("worker:worker0"), SIGKILL);
+    CHECK(logged("event=worker.ready", 2));
+    kill(node, SIGTERM);
+    CHECK_NUMBER(exit_code(node), 0);
+    write_config(config, "");
+}
+
+TEST(serve_check_leaves_nothing_behind_where_no_node_has_run)
+{
+    char out[128], fresh_config[128], store[128];
+    snprintf(out, sizeof out, "%s/fresh.log", folder);
+    snprintf(fresh_config, sizeof fresh_config, "%s/fresh.xml", folder);
+    snprintf(store, sizeof store, "%s/a/new", folder);
+    FILE *f = fopen(fresh_config, "w");
+    CHECK(f &&
+          fprintf(f, "<node xmlns=\"urn:cot:node:1\"><listen ae=\"X\" port=\"0\"/><accept ae=\"*\" host=\"127.0.0.1\"/>"
+                     "<store path=\"a/new\"/></node>") > 0 &&
+          fclose(f) == 0);
+    CHECK_NUMBER(run_serve("--check", "--config", fresh_config, out), 0);
+    char *text = text_of(out);
+    CHECK_HAS(text, "will be made at the first start");
+    free(text);
+    CHECK(access(store, F_OK) != 0);
+    *strrchr(store, '/') = 0;
+    CHECK(access(store, F_OK) != 0);
+}
+
 TEST(serve_killed_takes_its_roles_along_and_the_next_one_starts_at_once)
 {
     fresh();

@@ -221,6 +221,29 @@ TEST(same_image_sent_again_is_read_again_when_its_job_failed_or_its_report_is_go
     close_and_remove(store);
 }
 
+static void note_stray(void *ctx, const char *destination, size_t n)
+{
+    snprintf(ctx, 64, "%s %zu", destination, n);
+}
+
+TEST(deliveries_of_an_unknown_destination_are_told)
+{
+    cot_error err = COT_ERROR_INIT;
+    cot_store *store = open_new();
+    cot_job jobs[1];
+    char job[COT_JOB_ID], told[64] = "";
+    const char *const now[] = {"NEW"}, *const before[] = {"NEW", "PACS"};
+    size_t n = 0;
+    receive_ok(store, "1.1", "aa", "1", job);
+    CHECK_OK(cot_store_claim(store, "w", 0, jobs, 1, &n, &err));
+    CHECK_OK(report(store, job, &err));
+    CHECK_OK(cot_store_strays(store, before, 2, note_stray, told, &err));
+    CHECK_TEXT(told, "");
+    CHECK_OK(cot_store_strays(store, now, 1, note_stray, told, &err));
+    CHECK_TEXT(told, "PACS 1");
+    close_and_remove(store);
+}
+
 TEST(unread_job_comes_alone_and_fails_at_the_third_counted_time)
 {
     cot_error err = COT_ERROR_INIT;
