@@ -109,11 +109,11 @@ static void begin(scene *c, int n, const char *script)
         fake_now++;
         receive_ok(c->store, sop, "aa", "1", job);
         CHECK_OK(cot_store_claim(c->store, "w", 0, &claimed, 1, &got, &err));
-        cot_store_report_path(c->store, claimed.id, "reading", path, sizeof path);
+        CHECK_OK(report(c->store, claimed.id, &err));
+        cot_store_report_path(c->store, claimed.id, "reading", path, sizeof path); /* over the fixture's file */
         put_image(&m, CR_CLASS, sop, EXPLICIT, 4, 4);
         CHECK(maker_write(&m, path));
         maker_free(&m);
-        CHECK_OK(report(c->store, claimed.id, &err));
     }
     c->config = (cot_config){.ae = "NODE"};
     c->to = (cot_config_destination){.name = "PACS",
