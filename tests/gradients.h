@@ -1,6 +1,7 @@
 /* One check for every layer that has a backward: the twin's gradients against central differences of the twin's forward
  * (double, step 1e-5), the device's gradients against the twin's, added to what was there, with nothing written behind
- * the end, and the same bits when only one gradient is wanted. Needs tests/check.h before it.
+ * the end; a second time without further memory, and the same bits when only one gradient is wanted. Needs tests/check.h
+ * before it.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef COT_GRADIENTS_H
 #define COT_GRADIENTS_H
@@ -139,7 +140,9 @@ static void check_device(const layer *l, const twin_pass *p, gradient_run *r, co
     r->bdy = gradient_buffer(device, r->dy, l->n_y);
     run_device(l, p, r, ~0u, false);
     for (size_t k = 0; k < l->n_in; k++) compare_gradient(l, p, r, k);
+    const size_t bytes = cot_device_ledger_read(device).bytes;
     run_device(l, p, r, ~0u, true);
+    CHECK_NUMBER(cot_device_ledger_read(device).bytes, bytes);
     for (size_t k = 0; !l->all && k < l->n_in; k++) run_device(l, p, r, 1u << k, true);
     for (size_t k = 0; k < l->n_in; k++) cot_buffer_destroy(r->in[k]), cot_buffer_destroy(r->grad[k]);
     cot_buffer_destroy(r->bdy);
