@@ -254,6 +254,16 @@ static bool decoded_take(cot_decoded *out, int slip)
     return true;
 }
 
+/* A child that ends in good order without memory has met the bound it was given: it will again, on any day. */
+static void name_memory_bound(cot_decoded *out, size_t memory_mib)
+{
+    char text[sizeof out->text];
+    if (out->status != COT_E_MEMORY) return;
+    snprintf(text, sizeof text, "%.400s; decode-memory-mib=%zu is too little for this image", out->text, memory_mib);
+    memcpy(out->text, text, sizeof text);
+    out->status = COT_E_LIMIT;
+}
+
 static void decoded_judge(cot_decoded *out, const cot_sandbox *sandbox, const sandbox_end *end, int slip)
 {
     cot_error why = COT_ERROR_INIT;
@@ -266,6 +276,7 @@ static void decoded_judge(cot_decoded *out, const cot_sandbox *sandbox, const sa
         snprintf(out->refusal_id, sizeof out->refusal_id, "undecodable");
         snprintf(out->text, sizeof out->text, "%.512s", why.text);
     }
+    if (status == COT_OK) name_memory_bound(out, sandbox->limits.memory_mib);
     out->timed_out = ended_late(sandbox, end);
     out->ms = end->ms;
 }

@@ -252,6 +252,24 @@ TEST(sandbox_memory_is_bounded)
 #endif
 }
 
+TEST(sandbox_names_the_memory_bound_that_an_image_does_not_fit)
+{
+#ifndef __SANITIZE_ADDRESS__
+    cot_decoded d;
+    const char *path = in_folder("large.png");
+    png_write(path, 6000); /* 144 MB of floats */
+    cot_sandbox *s = sandbox_for(20, 160, 1);
+    REQUIRE(s);
+    CHECK_OK(cot_sandbox_decode(s, &path, 1, false, &d, &err));
+    CHECK_NUMBER(d.status, COT_E_LIMIT); /* its bound, not the machine's: no second try */
+    CHECK_HAS(d.text, "decode-memory-mib=160 is too little");
+    cot_decoded_fini(&d);
+    cot_sandbox_destroy(s);
+#else
+    CHECK(folder[0]);
+#endif
+}
+
 TEST(sandbox_gives_no_network_no_process_no_program_no_signal)
 {
     cot_decoded d;
