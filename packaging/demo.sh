@@ -11,8 +11,9 @@ begin=$(date +%s)
 install_packages $packages_build $packages_demo
 
 say "Building (build/demo)"
-cmake -S . -B build/demo -G Ninja -DCMAKE_BUILD_TYPE=Release -DCOT_TESTS=OFF >build-demo.log 2>&1 || { cat build-demo.log; exit 1; }
-rm -f build-demo.log
+log=$(mktemp)
+cmake -S . -B build/demo -G Ninja -DCMAKE_BUILD_TYPE=Release -DCOT_TESTS=OFF >"$log" 2>&1 || { cat "$log"; exit 1; }
+rm -f "$log"
 cmake --build build/demo -j "$(jobs)" --target stepcot
 stepcot=$PWD/build/demo/bin/stepcot
 images=$PWD/tests/data/dicom
