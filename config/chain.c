@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "config/chain.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,10 +31,80 @@ no_memory:
     return cot_fail(err, COT_E_MEMORY, "reading: no memory for its answers");
 }
 
+static void free_regions(cot_answer *a)
+{
+    for (size_t r = 0; r < a->n_regions; r++) free(a->regions[r].points);
+    free(a->regions);
+    a->regions = NULL;
+    a->n_regions = 0;
+}
+
 void cot_chain_destroy(cot_chain *chain)
 {
     if (!chain) return;
-    for (size_t s = 0; chain->answers && s < chain->n_steps; s++) free(chain->answers[s].probability);
+    for (size_t s = 0; chain->answers && s < chain->n_steps; s++) {
+        cot_answer *a = &chain->answers[s];
+        free(a->probability);
+        free_regions(a);
+        free(a->map);
+        free(a->influences);
+        free(a->other.probability);
+    }
     free(chain->answers);
     free(chain);
+}
+
+/* ---- what an answer owns besides its probabilities ---- */
+static cot_status allocate(void *out, size_t n, size_t each, const char *what, cot_error *err)
+{
+    void *memory = n ? calloc(n, each) : NULL;
+    memcpy(out, &memory, sizeof memory);
+    return memory || !n ? COT_OK : cot_fail(err, COT_E_MEMORY, "reading: no memory for %zu %s", n, what);
+}
+
+cot_status cot_answer_regions(cot_answer *answer, size_t n, cot_error *err)
+{
+    free_regions(answer);
+    const cot_status status = allocate(&answer->regions, n, sizeof *answer->regions, "regions", err);
+    if (status == COT_OK) answer->n_regions = n;
+    return status;
+}
+
+cot_status cot_region_points(cot_region *region, size_t n, cot_error *err)
+{
+    free(region->points);
+    region->n_points = 0;
+    const cot_status status = allocate(&region->points, n, sizeof *region->points, "points of a region", err);
+    if (status == COT_OK) region->n_points = n;
+    return status;
+}
+
+cot_status cot_answer_influences(cot_answer *answer, size_t n, cot_error *err)
+{
+    free(answer->influences);
+    answer->n_influences = 0;
+    const cot_status status = allocate(&answer->influences, n, sizeof *answer->influences, "influences", err);
+    if (status == COT_OK) answer->n_influences = n;
+    return status;
+}
+
+cot_status cot_answer_other(cot_answer *answer, cot_error *err)
+{
+    free(answer->other.probability);
+    answer->other = (cot_opinion){.available = false};
+    return allocate(&answer->other.probability, answer->n_options, sizeof *answer->other.probability,
+                    "answers of the second reader", err);
+}
+
+cot_status cot_answer_map(cot_answer *answer, size_t rows, size_t cols, cot_error *err)
+{
+    free(answer->map);
+    answer->map = NULL;
+    answer->map_rows = answer->map_cols = 0;
+    if (cols && rows > SIZE_MAX / cols) return cot_fail(err, COT_E_MEMORY, "reading: a map of %zu x %zu", rows, cols);
+    const cot_status status = allocate(&answer->map, rows * cols, sizeof *answer->map, "values of a map", err);
+    if (status != COT_OK) return status;
+    answer->map_rows = rows;
+    answer->map_cols = cols;
+    return COT_OK;
 }
