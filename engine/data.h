@@ -32,6 +32,7 @@ typedef struct cot_case { /* one image; strings owned by the manifest, "" where 
     size_t n_boxes;
     cot_box *boxes;
     size_t line;      /* in the manifest, or in the source while it is imported */
+    void *block;      /* internal: the memory of all of the above */
 } cot_case;
 
 typedef struct cot_manifest {
