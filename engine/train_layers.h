@@ -1,0 +1,48 @@
+/* The layers that training shares: a linear layer on parameters, its norm, and the projection made of both. Forward first,
+ * its backward beneath; gradients accumulate in the parameters. dx NULL: not wanted.
+ * Threads: the device's thread.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef COT_ENGINE_TRAIN_LAYERS_H
+#define COT_ENGINE_TRAIN_LAYERS_H
+#include "engine/parameters.h"
+
+/* torch.nn.Linear */
+typedef struct linear_train {
+    parameter *weight, *bias; /* [out,in], [out] or NULL */
+    size_t out, in;
+} linear_train;
+/* name + ".weight", name + ".bias"; torch's initial values */
+cot_status linear_train_init(linear_train *m, parameters *table, const char *name, size_t out, size_t in, bool bias,
+                             cot_error *err);
+cot_status linear_train_forward(cot_buffer *y, const linear_train *m, const cot_buffer *x, size_t rows, cot_error *err);
+cot_status linear_train_backward(cot_buffer *dx, const linear_train *m, const cot_buffer *dy, const cot_buffer *x,
+                                 size_t rows, cot_error *err);
+
+/* torch.nn.LayerNorm and the activation behind it, ReLU or ELU */
+typedef struct norm_train {
+    parameter *scale, *shift;
+    size_t width;
+} norm_train;
+cot_status norm_train_init(norm_train *m, parameters *table, const char *name, size_t width, cot_error *err);
+cot_status norm_train_forward(cot_buffer *y, const norm_train *m, const cot_buffer *x, size_t rows, cot_activation act,
+                              cot_error *err);
+/* dy, of y = factor * act(norm(x)), is overwritten by the norm's own gradient */
+cot_status norm_train_backward(cot_buffer *dx, const norm_train *m, cot_buffer *dy, const cot_buffer *y,
+                               const cot_buffer *x, size_t rows, cot_activation act, float factor, cot_error *err);
+
+/* y = dropout(ReLU(LayerNorm(W x + b))) */
+typedef struct projection_train {
+    linear_train linear;
+    norm_train norm;
+} projection_train;
+/* NAME.at, NAME.(at+1), as projection.h */
+cot_status projection_train_init(projection_train *m, parameters *table, const char *name, size_t at, size_t out,
+                                 size_t in, cot_error *err);
+/* linear [rows,out]: W x + b, which the backward needs */
+cot_status projection_train_forward(cot_buffer *y, cot_buffer *linear, const projection_train *m, const cot_buffer *x,
+                                    size_t rows, const cot_dropout *drop, cot_error *err);
+/* dlinear [rows,out]: overwritten; dy too */
+cot_status projection_train_backward(cot_buffer *dx, cot_buffer *dlinear, const projection_train *m, cot_buffer *dy,
+                                     const cot_buffer *y, const cot_buffer *linear, const cot_buffer *x, size_t rows,
+                                     float factor, cot_error *err);
+#endif
