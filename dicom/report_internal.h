@@ -87,6 +87,17 @@ void tree_context_code(report_tree &t, size_t root, report_context kind, const c
 void tree_context_text(report_tree &t, size_t root, const cot_code &name, const std::string &text);
 void tree_context_uid(report_tree &t, size_t root, const cot_code &name, const std::string &uid);
 
+/* The option in standard codes, with its laterality as a second item. */
+void tree_coded(report_tree &t, size_t parent, const cot_code &name, const cot_option &option);
+
+/* ---- what both reports say alike: report_context.cc ---- */
+const char *text_result_status();
+void context_language_and_procedure(report_tree &t, size_t root, const report_job &job);
+void context_observer(report_tree &t, size_t root, const report_job &job);
+std::string context_not_available(const cot_answer &answer);
+cot_code context_option_key(const cot_steps &steps, const cot_option &option);
+std::vector<std::string> context_algorithm_parameters(const report_job &job);
+
 /* ---- the reading report: report_content.cc ---- */
 void content_reading(report_tree &t, const report_job &job);
 
