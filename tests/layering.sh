@@ -7,7 +7,7 @@ bad=0
 complain() { bad=1; echo "$*"; }
 allowed() { # FOLDER INCLUDED
     case $1:$2 in
-    config:config/* | *:config/base.h | *:config/steps.h | *:config/chain.h) ;;
+    config:config/* | *:config/base.h | *:config/steps.h | *:config/chain.h | *:config/training.h) ;;
     opencl:opencl/* | engine:engine/* | engine:opencl/* | dicom:dicom/*) ;;
     plugin:plugin/* | plugin:dicom/* | plugin:engine/* | plugin:config/* | plugin:opencl/opencl.h) ;;
     *) return 1 ;;
