@@ -29,7 +29,8 @@ static const char
     *const best_words[] = {"accuracy", "auc", NULL},
            *const weights_words[] = {"f16", "f32", NULL}, *const filter_words[] = {"bicubic", "bilinear", NULL},
            *const store_words[] = {"8bit", "float", NULL}, *const class_words[] = {"none", "inverse", NULL},
-           *const sampler_words[] = {"shuffle", "weighted", NULL}, *const align_words[] = {"paper", "published", NULL},
+           *const sampler_words[] = {"shuffle", "weighted", NULL}, *const dropout_words[] = {"published", "none", NULL},
+           *const align_words[] = {"paper", "published", NULL},
            *const schedule_words[] = {"constant", "plateau", "one-cycle", "cosine", NULL},
            *const stage_words[COT_STAGES] = {"encoder", "teacher", "distill"};
 
@@ -44,12 +45,11 @@ static const char
 #define STAGE_COMMON                                                                                                   \
     STAGE("epochs", VALUE_COUNT, epochs, NULL), STAGE("batch", VALUE_COUNT, batch, NULL),                              \
         STAGE("lr", VALUE_REAL, lr, NULL), STAGE("weight-decay", VALUE_REAL, weight_decay, NULL),                      \
-        STAGE("beta1", VALUE_REAL, beta1, NULL), STAGE("beta2", VALUE_REAL, beta2, NULL),                              \
-        STAGE("eps", VALUE_REAL, eps, NULL), STAGE("clip", VALUE_REAL, clip, NULL),                                    \
-        STAGE("dropout", VALUE_REAL, dropout, NULL), STAGE("schedule", VALUE_SCHEDULE, schedule, schedule_words),      \
-        STAGE("warmup", VALUE_REAL, warmup, NULL), STAGE("factor", VALUE_REAL, factor, NULL),                          \
-        STAGE("min-lr", VALUE_REAL, min_lr, NULL), STAGE("patience", VALUE_COUNT, patience, NULL),                     \
-        STAGE("stop", VALUE_COUNT, stop, NULL), STAGE("label-smoothing", VALUE_REAL, label_smoothing, NULL),           \
+        STAGE("clip", VALUE_REAL, clip, NULL), STAGE("dropout", VALUE_FLAG, no_dropout, dropout_words),                \
+        STAGE("schedule", VALUE_SCHEDULE, schedule, schedule_words), STAGE("warmup", VALUE_REAL, warmup, NULL),        \
+        STAGE("factor", VALUE_REAL, factor, NULL), STAGE("min-lr", VALUE_REAL, min_lr, NULL),                          \
+        STAGE("patience", VALUE_COUNT, patience, NULL), STAGE("stop", VALUE_COUNT, stop, NULL),                        \
+        STAGE("label-smoothing", VALUE_REAL, label_smoothing, NULL),                                                   \
         STAGE("class-weights", VALUE_FLAG, class_weights, class_words),                                                \
         STAGE("sampler", VALUE_FLAG, weighted, sampler_words)
 #define VALUES_END                                                                                                     \
@@ -72,7 +72,10 @@ static const value run_values[] = {RUN("seed", VALUE_SEED, seed, NULL), RUN("bes
                                        RUN("brightness", VALUE_REAL, brightness, NULL),
                                        RUN("contrast", VALUE_REAL, contrast, NULL),
                                        VALUES_END},
-                   stage_values[] = {STAGE_COMMON, VALUES_END},
+                   encoder_values[] = {STAGE_COMMON, STAGE("beta1", VALUE_REAL, beta1, NULL),
+                                       STAGE("beta2", VALUE_REAL, beta2, NULL), STAGE("eps", VALUE_REAL, eps, NULL),
+                                       VALUES_END},
+                   teacher_values[] = {STAGE_COMMON, VALUES_END},
                    distill_values[] = {STAGE_COMMON,
                                        STAGE("teacher-lr", VALUE_REAL, teacher_lr, NULL),
                                        STAGE("kd", VALUE_REAL, kd, NULL),
@@ -84,8 +87,8 @@ static const value run_values[] = {RUN("seed", VALUE_SEED, seed, NULL), RUN("bes
 static const element elements[] = {{"run", run_values, -1},
                                    {"input", input_values, -1},
                                    {"augment", augment_values, -1},
-                                   {"encoder", stage_values, COT_STAGE_ENCODER},
-                                   {"teacher", stage_values, COT_STAGE_TEACHER},
+                                   {"encoder", encoder_values, COT_STAGE_ENCODER},
+                                   {"teacher", teacher_values, COT_STAGE_TEACHER},
                                    {"distill", distill_values, COT_STAGE_DISTILL}};
 enum { N_ELEMENTS = sizeof elements / sizeof *elements };
 

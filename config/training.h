@@ -17,9 +17,10 @@ typedef struct cot_training_stage {
     unsigned epochs, batch;
     double lr;             /* encoder and teacher: theirs; distill: the student's */
     double teacher_lr;     /* distill only */
-    double weight_decay, beta1, beta2, eps; /* AdamW, as torch */
+    double weight_decay;
+    double beta1, beta2, eps; /* AdamW, encoder only; else torch's own */
     double clip;           /* gradient norm; 0: not clipped */
-    double dropout;        /* a factor on the models' own rates: 1 as published, 0 off */
+    bool no_dropout;       /* else the published rates */
     cot_schedule_kind schedule;
     double warmup;         /* one-cycle and cosine: share of the steps on the way up */
     double factor, min_lr; /* plateau: lr *= factor, never below min_lr */
