@@ -15,6 +15,11 @@ typedef struct conv_sizes {
     size_t border_h, border_w;
 } conv_sizes;
 
+bool conv_few_channels(const cot_conv_shape *shape)
+{
+    return shape->in_c < FEW_CHANNELS && shape->kernel > 1;
+}
+
 static conv_sizes sizes_of(const cot_conv_shape *s)
 {
     conv_sizes z;
@@ -68,7 +73,7 @@ cot_status cot_conv_prepare(cot_weights **out, cot_device *device, const float *
     COT_TRY(weights_create(out, device, shape->out_c, shape->kernel * shape->kernel * shape->in_c, err));
     (*out)->is_conv = true;
     (*out)->shape = *shape;
-    (*out)->border = (*out)->choice == COT_GEMM_TILE && shape->in_c < FEW_CHANNELS && shape->kernel > 1;
+    (*out)->border = (*out)->choice == COT_GEMM_TILE && conv_few_channels(shape);
     rows = malloc((*out)->out * (*out)->in * sizeof *rows);
     if (!rows) {
         status = cot_fail(err, COT_E_MEMORY, "prepare convolution: no memory");
@@ -114,7 +119,7 @@ size_t cot_conv_scratch(const cot_weights *w, size_t n)
 }
 
 /* ---- forward ---- */
-static cot_status border_copy(cot_buffer *to, const cot_buffer *x, const cot_weights *w, size_t n, cot_error *err)
+cot_status conv_border(cot_buffer *to, const cot_buffer *x, const cot_weights *w, size_t n, cot_error *err)
 {
     const cot_conv_shape *s = &w->shape;
     const conv_sizes z = sizes_of(s);
@@ -125,7 +130,7 @@ static cot_status border_copy(cot_buffer *to, const cot_buffer *x, const cot_wei
     return KERNEL_LAUNCH(w->device, KERNEL_BORDER, args, n * z.border_h, 1, err);
 }
 
-static cot_status tile_conv(cot_buffer *y, const cot_buffer *x, const cot_weights *w, size_t n,
+static cot_status tile_into(cot_buffer *y, cot_slice to, const cot_buffer *x, const cot_weights *w, size_t n,
                             const cot_buffer *residual, cot_activation act, cot_error *err)
 {
     cot_device *device = w->device;
@@ -142,7 +147,8 @@ static cot_status tile_conv(cot_buffer *y, const cot_buffer *x, const cot_weight
         in.s[5] = 1;
         in.s[7] = 0;
     }
-    const cl_int4 out = {{(cl_int)rows, (cl_int)z.out_h, (cl_int)z.out_w, (cl_int)w->out}};
+    const cl_int8 out = {
+        {(cl_int)rows, (cl_int)z.out_h, (cl_int)z.out_w, (cl_int)w->out, (cl_int)to.apart, (cl_int)to.at, 0, 0}};
     const bool inside = w->border || s->pad == 0;
     const cl_int flags = tile_order(w) | (residual ? TILE_RESIDUAL : 0) | (inside ? TILE_ALL_INSIDE : 0);
     const cl_int what = (cl_int)act;
@@ -159,6 +165,12 @@ static cot_status tile_conv(cot_buffer *y, const cot_buffer *x, const cot_weight
                                ARG_VALUE(in),
                                ARG_VALUE(out)};
     return tile_launch(device, KERNEL_CONV, args, sizeof args / sizeof *args, height, rows, panels, flags, err);
+}
+
+cot_status conv_tile(cot_buffer *y, const cot_buffer *x, const cot_weights *w, size_t n, const cot_buffer *residual,
+                     cot_activation act, cot_error *err)
+{
+    return tile_into(y, (cot_slice){w->out, 0}, x, w, n, residual, act, err);
 }
 
 static cot_status im2col(cot_buffer *to, const cot_buffer *x, const cot_weights *w, size_t first, size_t n,
@@ -205,11 +217,44 @@ static cot_status conv_check(const cot_buffer *y, const cot_buffer *x, const cot
     if (!cot_mul(&nx, n, z.border_h * z.border_w * w->shape.in_c) || !cot_mul(&ny, n, z.pixels * w->out) ||
         nx > FLOATS_MOST || ny > FLOATS_MOST)
         return cot_fail(err, COT_E_LIMIT, "convolution: %zu images are more than one launch takes; lower the batch", n);
-    COT_TRY(buffer_check(y, w->device, ny, "convolution: result", err));
+    if (y) COT_TRY(buffer_check(y, w->device, ny, "convolution: result", err)); /* else the caller has looked */
     COT_TRY(buffer_check(x, w->device, n * w->shape.in_h * w->shape.in_w * w->shape.in_c, "convolution: input", err));
     if (residual) COT_TRY(buffer_check(residual, w->device, ny, "convolution: residual", err));
     const size_t need = cot_conv_scratch(w, n);
     if (need) COT_TRY(buffer_check(scratch, w->device, need, "convolution: scratch", err));
+done:
+    return status;
+}
+
+size_t cot_conv_room(const cot_weights *w, size_t n)
+{
+    size_t floats = 0;
+    if (!w->is_conv || w->choice != COT_GEMM_CLBLAST) return 0;
+    return cot_mul(&floats, n, sizes_of(&w->shape).pixels * w->out) ? floats : SIZE_MAX;
+}
+
+cot_status cot_conv_forward_into(cot_buffer *y, cot_slice to, const cot_buffer *x, const cot_weights *w, size_t n,
+                                 cot_activation act, cot_buffer *scratch, cot_buffer *room, cot_error *err)
+{
+    cot_status status = COT_OK;
+    size_t floats = 0;
+    if (!w->is_conv) return cot_fail(err, COT_E_BUG, "convolution: these weights are a linear layer's");
+    const conv_sizes z = sizes_of(&w->shape);
+    if (w->choice == COT_GEMM_CLBLAST) { /* it writes whole rows only */
+        COT_TRY(cot_conv_forward(room, x, w, n, NULL, act, scratch, err));
+        COT_TRY(cot_norm_pool_forward(y, to, room, (cot_slice){w->out, 0}, NULL, NULL, n, z.out_h, z.out_w, w->out, 1,
+                                      COT_ACT_NONE, err));
+        goto done;
+    }
+    COT_TRY(slice_floats(&floats, to, n * z.pixels, w->out, "convolution: result", err));
+    COT_TRY(conv_check(NULL, x, w, n, NULL, scratch, err));
+    COT_TRY(buffer_check(y, w->device, floats, "convolution: result", err));
+    if (n == 0) goto done;
+    if (w->border && w->shape.pad > 0) {
+        COT_TRY(conv_border(scratch, x, w, n, err));
+        x = scratch;
+    }
+    COT_TRY(tile_into(y, to, x, w, n, NULL, act, err));
 done:
     return status;
 }
@@ -225,10 +270,10 @@ cot_status cot_conv_forward(cot_buffer *y, const cot_buffer *x, const cot_weight
         goto done;
     }
     if (w->border && w->shape.pad > 0) {
-        COT_TRY(border_copy(scratch, x, w, n, err));
+        COT_TRY(conv_border(scratch, x, w, n, err));
         x = scratch;
     }
-    COT_TRY(tile_conv(y, x, w, n, residual, act, err));
+    COT_TRY(conv_tile(y, x, w, n, residual, act, err));
 done:
     return status;
 }

@@ -24,9 +24,11 @@ typedef enum kernel_id {
     KERNEL_BORDER,
     KERNEL_IM2COL,
     KERNEL_EPILOGUE,
+    KERNEL_ZERO_FILL,
     KERNEL_BATCH_NORM,
     KERNEL_MAX_POOL,
     KERNEL_MEAN_POOL,
+    KERNEL_NORM_POOL,
     KERNEL_LAYER_NORM,
     KERNEL_SOFTMAX,
     KERNEL_ADD_TANH,
@@ -179,6 +181,19 @@ cot_status clblast_product(cl_mem y, size_t y_at, cl_mem x, const cot_weights *w
 /* y += bias (+ residual), then act; y, residual [rows, columns]. */
 cot_status epilogue_forward(cot_buffer *y, const cot_weights *w, size_t rows, const cot_buffer *residual,
                             cot_activation act, cot_error *err);
+
+/* ---- small.c ---- */
+/* Floats up to the end of the last of `rows` slices of c channels, within what a launch takes. */
+cot_status slice_floats(size_t *floats, cot_slice slice, size_t rows, size_t c, const char *what, cot_error *err);
+
+/* ---- conv.c ---- */
+/* Whether rows of taps are better read from a copy with a border. */
+bool conv_few_channels(const cot_conv_shape *shape);
+/* x [n,h,w,c] with a border of zeros, as weights with `border` need it. */
+cot_status conv_border(cot_buffer *to, const cot_buffer *x, const cot_weights *w, size_t n, cot_error *err);
+/* The convolution of cot_conv_forward with the tile; the caller has checked the buffers and made the border. */
+cot_status conv_tile(cot_buffer *y, const cot_buffer *x, const cot_weights *w, size_t n, const cot_buffer *residual,
+                     cot_activation act, cot_error *err);
 
 /* ---- backward.c ---- */
 void backward_destroy(struct backward *backward);

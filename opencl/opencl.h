@@ -96,12 +96,23 @@ size_t cot_conv_scratch(const cot_weights *w, size_t n);
 /* x [n,in_h,in_w,in_c] -> y [n,out_h,out_w,out_c]; residual like y or NULL; scratch as said above or NULL. */
 cot_status cot_conv_forward(cot_buffer *y, const cot_buffer *x, const cot_weights *w, size_t n,
                             const cot_buffer *residual, cot_activation act, cot_buffer *scratch, cot_error *err);
+/* Some channels of wider rows, so that layers write side by side: pixel p's are the floats from p * apart + at on. */
+typedef struct cot_slice { size_t apart, at; } cot_slice;
+/* The same without a residual into y's slice; room [n,out_h,out_w,out_c], NULL where cot_conv_room is 0. */
+size_t cot_conv_room(const cot_weights *w, size_t n);
+cot_status cot_conv_forward_into(cot_buffer *y, cot_slice to, const cot_buffer *x, const cot_weights *w, size_t n,
+                                 cot_activation act, cot_buffer *scratch, cot_buffer *room, cot_error *err);
 
 /* ---- small kernels -------------------------------------------------------------------------- */
 cot_status cot_batch_norm_forward(cot_buffer *y, const cot_buffer *x, const cot_buffer *scale, const cot_buffer *shift,
                                   size_t rows, size_t channels, cot_activation act, cot_error *err); /* y = act(x*scale+shift) */
 cot_status cot_max_pool_forward(cot_buffer *y, const cot_buffer *x, size_t n, size_t h, size_t w, size_t c,
                                 size_t kernel, size_t stride, size_t pad, cot_error *err);            /* NHWC, -inf padding */
+/* Batch norm, activation and average pooling in one pass over some channels of wider rows: y [n, h/window, w/window] = mean over
+ * window x window of act(x * scale + shift), x [n,h,w], c channels each; scale NULL: of x itself. A rest at the edge is left out. */
+cot_status cot_norm_pool_forward(cot_buffer *y, cot_slice to, const cot_buffer *x, cot_slice from, const cot_buffer *scale,
+                                 const cot_buffer *shift, size_t n, size_t h, size_t w, size_t c, size_t window,
+                                 cot_activation act, cot_error *err);
 cot_status cot_mean_pool_forward(cot_buffer *y, const cot_buffer *x, size_t n, size_t pixels, size_t c, cot_error *err); /* [n,c] */
 cot_status cot_layer_norm_forward(cot_buffer *y, const cot_buffer *x, const cot_buffer *gamma, const cot_buffer *beta,
                                   size_t rows, size_t width, float eps, cot_activation act, cot_error *err);

@@ -73,6 +73,52 @@ done:
     return status;
 }
 
+cot_status slice_floats(size_t *floats, cot_slice slice, size_t rows, size_t c, const char *what, cot_error *err)
+{
+    size_t end = 0;
+    if (!cot_add(&end, slice.at, c) || end > slice.apart)
+        return cot_fail(err, COT_E_BUG, "%s: channels %zu to %zu of rows of %zu", what, slice.at, slice.at + c,
+                        slice.apart);
+    return count(floats, rows, slice.apart, 1, 1, what, err);
+}
+
+cot_status cot_norm_pool_forward(cot_buffer *y, cot_slice to, const cot_buffer *x, cot_slice from,
+                                 const cot_buffer *scale, const cot_buffer *shift, size_t n, size_t h, size_t w,
+                                 size_t c, size_t window, cot_activation act, cot_error *err)
+{
+    cot_status status = COT_OK;
+    cot_device *device = y->device;
+    size_t nx = 0, ny = 0, rows = 0;
+    if (!window || window > h || window > w || !c)
+        return cot_fail(err, COT_E_BUG, "norm pool: window %zu on %zux%zux%zu", window, h, w, c);
+    const size_t pixels = (h / window) * (w / window);
+    COT_TRY(count(&rows, n, h, w, 1, "norm pool", err));
+    COT_TRY(slice_floats(&nx, from, rows, c, "norm pool: input", err));
+    COT_TRY(slice_floats(&ny, to, n * pixels, c, "norm pool: result", err));
+    COT_TRY(buffer_check(x, device, nx, "norm pool: input", err));
+    COT_TRY(buffer_check(y, device, ny, "norm pool: result", err));
+    if (scale) COT_TRY(buffer_check(scale, device, c, "norm pool: scale", err));
+    if (scale) COT_TRY(buffer_check(shift, device, c, "norm pool: shift", err));
+    const cl_int8 s = {{(cl_int)h, (cl_int)w, (cl_int)c, (cl_int)window, (cl_int)from.apart, (cl_int)from.at,
+                        (cl_int)to.apart, (cl_int)to.at}};
+    /* neighbours on a GPU read neighbouring channels; a core walks along a pixel's row, if there are pixels for all */
+    const bool whole = device->tile.local == 1 && n * pixels >= 4 * (size_t)device->info.compute_units;
+    const size_t share = whole ? c : device->tile.vector;
+    const cl_int images = (cl_int)n, part = (cl_int)share, normed = scale != NULL, what = (cl_int)act;
+    const kernel_arg args[] = {ARG_BUFFER(y),
+                               ARG_BUFFER(x),
+                               ARG_BUFFER(scale ? scale : x),
+                               ARG_BUFFER(scale ? shift : x),
+                               ARG_VALUE(images),
+                               ARG_VALUE(s),
+                               ARG_VALUE(part),
+                               ARG_VALUE(normed),
+                               ARG_VALUE(what)};
+    COT_TRY(KERNEL_LAUNCH(device, KERNEL_NORM_POOL, args, n * pixels * ((c + share - 1) / share), 1, err));
+done:
+    return status;
+}
+
 cot_status cot_layer_norm_forward(cot_buffer *y, const cot_buffer *x, const cot_buffer *gamma, const cot_buffer *beta,
                                   size_t rows, size_t width, float eps, cot_activation act, cot_error *err)
 {

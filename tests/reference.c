@@ -106,6 +106,24 @@ void ref_mean_pool_forward(float *y, const float *x, size_t n, size_t pixels, si
     }
 }
 
+void ref_norm_pool_forward(float *y, cot_slice to, const float *x, cot_slice from, const float *scale,
+                           const float *shift, size_t n, size_t h, size_t w, size_t c, size_t window,
+                           cot_activation act)
+{
+    const size_t oh = h / window, ow = w / window;
+    for (size_t i = 0; i < n * oh * ow * c; i++) {
+        const size_t pixel = i / c, k = i % c, image = pixel / ow / oh, top = pixel / ow % oh * window,
+                     left = pixel % ow * window;
+        double sum = 0.0;
+        for (size_t t = 0; t < window * window; t++) {
+            const size_t at = (image * h + top + t / window) * w + left + t % window;
+            const double v = (double)x[at * from.apart + from.at + k];
+            sum += (double)ref_activate(scale ? v * (double)scale[k] + (double)shift[k] : v, act);
+        }
+        y[pixel * to.apart + to.at + k] = (float)(sum / (double)(window * window));
+    }
+}
+
 void ref_layer_norm_forward(float *y, const float *x, const float *gamma, const float *beta, size_t rows, size_t width,
                             double eps, cot_activation act)
 {

@@ -16,6 +16,10 @@ void ref_batch_norm_forward(float *y, const float *x, const float *scale, const 
                             size_t channels, cot_activation act);
 void ref_max_pool_forward(float *y, const float *x, size_t n, size_t h, size_t w, size_t c, size_t kernel,
                           size_t stride, size_t pad);
+/* Slices as in cot_norm_pool_forward; floats of y outside of its slice stay. */
+void ref_norm_pool_forward(float *y, cot_slice to, const float *x, cot_slice from, const float *scale,
+                           const float *shift, size_t n, size_t h, size_t w, size_t c, size_t window,
+                           cot_activation act);
 void ref_mean_pool_forward(float *y, const float *x, size_t n, size_t pixels, size_t c);
 void ref_layer_norm_forward(float *y, const float *x, const float *gamma, const float *beta, size_t rows, size_t width,
                             double eps, cot_activation act);

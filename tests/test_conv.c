@@ -114,6 +114,59 @@ static void check_odd(cot_gemm_choice choice)
     cot_device_close(device);
 }
 
+/* Into channels of wider rows: those beside them must stay as they were. */
+static void check_into(cot_device *device, const cot_conv_shape *s, size_t n, cot_slice to, cot_activation act)
+{
+    cot_error err = COT_ERROR_INIT;
+    conv_run r;
+    cot_weights *weights = NULL;
+    cot_buffer *x = NULL, *y = NULL, *scratch = NULL, *room = NULL;
+    conv_run_init(&r, s, n);
+    const size_t pixels = r.ny / s->out_c, floats = pixels * to.apart;
+    float *want = malloc(floats * sizeof *want), *got = malloc(floats * sizeof *got);
+    ref_fill(want, floats, 16);
+    CHECK_OK(cot_conv_prepare(&weights, device, r.w, r.scale, r.shift, s, &err));
+    REQUIRE(weights && want && got);
+    CHECK_OK(cot_buffer_create(&x, device, r.nx, &err));
+    CHECK_OK(cot_buffer_create(&y, device, floats, &err));
+    if (cot_conv_scratch(weights, n)) CHECK_OK(cot_buffer_create(&scratch, device, cot_conv_scratch(weights, n), &err));
+    if (cot_conv_room(weights, n)) CHECK_OK(cot_buffer_create(&room, device, cot_conv_room(weights, n), &err));
+    CHECK_OK(cot_buffer_write(x, 0, r.x, r.nx, &err));
+    CHECK_OK(cot_buffer_write(y, 0, want, floats, &err));
+    CHECK_OK(cot_conv_forward_into(y, to, x, weights, n, act, scratch, room, &err));
+    CHECK_OK(cot_buffer_read(y, 0, got, floats, &err));
+    ref_conv_forward(r.y, r.x, r.w, r.scale, r.shift, s, n, NULL, act);
+    for (size_t p = 0; p < pixels; p++)
+        memcpy(want + p * to.apart + to.at, r.y + p * s->out_c, s->out_c * sizeof *want);
+    CHECK_FLOATS(got, want, floats, 1e-6 * (double)(r.nw / s->out_c) + 1e-5);
+    const cot_slice beside = {to.apart, to.apart - s->out_c + 1};
+    CHECK_FAILS(cot_conv_forward_into(y, beside, x, weights, n, act, scratch, room, &err), COT_E_BUG, "of rows of");
+    cot_buffer_destroy(x);
+    cot_buffer_destroy(y);
+    cot_buffer_destroy(scratch);
+    cot_buffer_destroy(room);
+    cot_weights_destroy(weights);
+    conv_run_fini(&r);
+    free(want), free(got);
+}
+
+TEST(convolutions_into_channels_of_wider_rows_equal_their_twin)
+{
+    static const cot_conv_shape shapes[] = {
+        {128, 32, 3, 1, 1, 7, 7}, {8, 5, 3, 1, 1, 9, 4}, {1, 33, 7, 2, 3, 20, 23}, {40, 64, 1, 1, 0, 5, 5}};
+    for (int choice = COT_GEMM_TILE; choice <= COT_GEMM_CLBLAST; choice++) {
+        cot_device *device = open_with((cot_gemm_choice)choice);
+        REQUIRE(device);
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+            const size_t c = shapes[i].out_c;
+            check_into(device, &shapes[i], 1, (cot_slice){c + 96, 64}, COT_ACT_NONE);
+            check_into(device, &shapes[i], 3, (cot_slice){c + 11, 3}, COT_ACT_RELU);
+            check_into(device, &shapes[i], 2, (cot_slice){c, 0}, COT_ACT_QUICK_GELU);
+        }
+        cot_device_close(device);
+    }
+}
+
 TEST(odd_convolutions_equal_their_twin_with_the_tile_kernel)
 {
     check_odd(COT_GEMM_TILE);

@@ -56,6 +56,51 @@ TEST(batch_norm_equals_its_twin)
     }
 }
 
+/* Every float of y, also those beside the slice, which must stay. */
+static void check_norm_pool(const size_t s[5], cot_slice to, cot_slice from, bool normed, cot_activation act)
+{
+    cot_error err = COT_ERROR_INIT;
+    const size_t n = s[0], h = s[1], w = s[2], c = s[3], window = s[4];
+    const size_t nx = n * h * w * from.apart, ny = n * (h / window) * (w / window) * to.apart;
+    float *x = malloc(nx * sizeof *x), *want = malloc(ny * sizeof *want), scale[256], shift[256];
+    cot_buffer *bx = fill(x, nx, 1), *y = fill(want, ny, 4), *bs = fill(scale, c, 2), *bh = fill(shift, c, 3);
+    CHECK_OK(
+        cot_norm_pool_forward(y, to, bx, from, normed ? bs : NULL, normed ? bh : NULL, n, h, w, c, window, act, &err));
+    ref_norm_pool_forward(want, to, x, from, normed ? scale : NULL, shift, n, h, w, c, window, act);
+    compare(y, want, ny, 2e-6);
+    cot_buffer_destroy(bx), cot_buffer_destroy(y), cot_buffer_destroy(bs), cot_buffer_destroy(bh);
+    free(x), free(want);
+}
+
+TEST(norm_and_pool_of_channel_slices_equals_its_twin)
+{
+    /* n, h, w, c, window: windows of one, of two with a rest at the edge, of the whole image */
+    static const size_t cases[][5] = {{1, 1, 1, 1, 1},  {2, 9, 7, 33, 2},   {3, 4, 5, 64, 1},  {1, 7, 7, 100, 7},
+                                      {2, 6, 6, 17, 3}, {1, 30, 30, 48, 1}, {5, 2, 3, 160, 2}, {1, 57, 56, 15, 2}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const size_t c = cases[i][3];
+        check_norm_pool(cases[i], (cot_slice){c, 0}, (cot_slice){c, 0}, true, COT_ACT_RELU);
+        check_norm_pool(cases[i], (cot_slice){c, 0}, (cot_slice){c + 13, 5}, true, COT_ACT_RELU);
+        check_norm_pool(cases[i], (cot_slice){c + 7, 7}, (cot_slice){c + 1, 0}, i % 2, COT_ACT_NONE);
+    }
+}
+
+TEST(norm_and_pool_refuses_channels_beside_the_row)
+{
+    cot_error err = COT_ERROR_INIT;
+    cot_buffer *x = put(NULL, 64), *y = put(NULL, 64);
+    const cot_slice good = {8, 0}, beside = {8, 5};
+    CHECK_FAILS(cot_norm_pool_forward(y, good, x, beside, NULL, NULL, 1, 2, 2, 4, 1, COT_ACT_NONE, &err), COT_E_BUG,
+                "channels 5 to 9 of rows of 8");
+    CHECK_FAILS(cot_norm_pool_forward(y, beside, x, good, NULL, NULL, 1, 2, 2, 4, 1, COT_ACT_NONE, &err), COT_E_BUG,
+                "channels 5 to 9 of rows of 8");
+    CHECK_FAILS(cot_norm_pool_forward(y, good, x, good, NULL, NULL, 1, 2, 2, 4, 3, COT_ACT_NONE, &err), COT_E_BUG,
+                "window 3");
+    CHECK_FAILS(cot_norm_pool_forward(y, good, x, good, NULL, NULL, 1, 4, 4, 4, 1, COT_ACT_NONE, &err), COT_E_BUG,
+                "norm pool");
+    cot_buffer_destroy(x), cot_buffer_destroy(y);
+}
+
 TEST(max_pool_equals_its_twin)
 {
     cot_error err = COT_ERROR_INIT;

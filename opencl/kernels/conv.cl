@@ -1,8 +1,9 @@
 /* Convolution as an implicit GEMM over NHWC: a row of the product is an output pixel, the sum runs over taps and
  * channels. A tap outside of the image reads `zeros`. Compiled once per tile height, as conv_<ROWS>.
- * shape   x: [images, h, w, c]; w: [panels, taps, run, WIDTH]; y, residual: [m = images*out_h*out_w, n]; m >= ROWS;
- *         in = h, w, c, run, taps down, taps across, stride, pad; out = m, out_h, out_w, n. `run` floats are summed per
- *         tap: c, or kernel*c with one tap across, when x has its border already; zeros: [run]
+ * shape   x: [images, h, w, c]; w: [panels, taps, run, WIDTH]; residual: [m = images*out_h*out_w, n]; m >= ROWS;
+ *         y: n floats from the at-th of each of m rows of `apart` floats, so that a block's layers write side by side;
+ *         in = h, w, c, run, taps down, taps across, stride, pad; out = m, out_h, out_w, n, apart, at. `run` floats are
+ *         summed per tap: c, or kernel*c with one tap across, when x has its border already; zeros: [run]
  *         flags as in tile.cl
  * launch  (tiles of ROWS pixels, panels), or the other way round with PANELS_FIRST; the last tile overlaps the one before it and writes only its own rows
  * cost    2*m*n*taps*run multiply-adds at most; a tap that no pixel of the tile has is skipped
@@ -12,10 +13,10 @@
 kernel __attribute__((reqd_work_group_size(LOCAL, 1, 1))) void
 JOIN(conv_, ROWS)(global float *y, global const float *x, global const VEC *w, global const float *bias,
                   global const float *residual, global const float *zeros, const int flags, const float lowest,
-                  const int act, const int8 in, const int4 out)
+                  const int act, const int8 in, const int8 out)
 {
-    const int tile = (int)get_global_id(flags & PANELS_FIRST ? 1 : 0),
-              panel = (int)get_global_id(flags & PANELS_FIRST ? 0 : 1);
+    const int g0 = (int)get_global_id(0), g1 = (int)get_global_id(1), turned = flags & PANELS_FIRST;
+    const int tile = turned ? g1 : g0, panel = turned ? g0 : g1;
     const int wanted = tile * ROWS;
     if (wanted >= out.s0) return;
     const int first = min(wanted, out.s0 - ROWS), column = panel * WIDTH;
@@ -69,8 +70,9 @@ JOIN(conv_, ROWS)(global float *y, global const float *x, global const VEC *w, g
 #pragma unroll
     for (int i = 0; i < ROWS; i++) {
         const size_t at = (size_t)(first + i) * out.s3 + column;
+        global float *to = y + (size_t)(first + i) * out.s4 + out.s5 + column;
         if (first + i >= wanted)
-            tile_store(y + at, flags & HAS_RESIDUAL ? residual + at : 0, low[i], high[i], lowest, out.s3 - column);
+            tile_store(to, flags & HAS_RESIDUAL ? residual + at : 0, low[i], high[i], lowest, out.s3 - column);
     }
-    if (act > ACT_RELU) tile_activate(y + column, wanted, first + ROWS, out.s3, out.s3 - column, act);
+    if (act > ACT_RELU) tile_activate(y + out.s5 + column, wanted, first + ROWS, out.s4, out.s3 - column, act);
 }

@@ -11,8 +11,8 @@ JOIN(gemm_, ROWS)(global float *y, global const float *x, global const VEC *w, g
                   global const float *residual, const int flags, const float lowest, const int act, const int m,
                   const int n, const int k)
 {
-    const int tile = (int)get_global_id(flags & PANELS_FIRST ? 1 : 0),
-              panel = (int)get_global_id(flags & PANELS_FIRST ? 0 : 1);
+    const int g0 = (int)get_global_id(0), g1 = (int)get_global_id(1), turned = flags & PANELS_FIRST;
+    const int tile = turned ? g1 : g0, panel = turned ? g0 : g1;
     const int wanted = tile * ROWS;
     if (wanted >= m) return;
     const int first = min(wanted, m - ROWS), column = panel * WIDTH;
