@@ -48,22 +48,49 @@ static void read_option(xml_file *f, cot_option *o, const xml_node *node, const 
     o->ours = xml_flag(f, node, "answer", "ours");
 }
 
-/* Every {placeholder} must be one that the engine fills in. */
-static void check_phrase(xml_file *f, const char *phrase, const xml_node *node)
+/* Every {placeholder} must be one that the engine fills in; `known` ends with NULL. */
+static void check_phrase(xml_file *f, const char *phrase, const xml_node *node, const char *const *known)
 {
-    static const char *const known[] = {"{answer}", "{certainty}", "{second}", "{second-certainty}", "{step-count}"};
+    char list[160] = "";
+    for (size_t i = 0; known[i]; i++)
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s",
+                 i == 0         ? ""
+                 : known[i + 1] ? ", "
+                                : " or ",
+                 known[i]);
     for (const char *c = strpbrk(phrase, "{}"); c; c = strpbrk(c, "{}")) {
         size_t n = 0;
-        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        for (size_t i = 0; known[i]; i++)
             if (!strncmp(c, known[i], strlen(known[i]))) n = strlen(known[i]);
         if (!n) {
-            problem_add(&f->problems, xml_line(f, node, NULL),
-                        "unknown placeholder at \"%.24s\". Use {answer}, {certainty}, {second}, {second-certainty} or "
-                        "{step-count}",
-                        c);
+            problem_add(&f->problems, xml_line(f, node, NULL), "unknown placeholder at \"%.24s\". Use %s", c, list);
             return;
         }
         c += n;
+    }
+}
+
+static const char *const step_places[] = {"{answer}",           "{certainty}",  "{second}",
+                                          "{second-certainty}", "{step-count}", NULL};
+
+/* Sentences about the whole reading. */
+static void read_phrases(xml_file *f, cot_phrases *phrases, const xml_node *node)
+{
+    static const struct {
+        const char *name;
+        size_t offset;
+        const char *const places[4];
+    } table[] = {
+        {"disagreement", offsetof(cot_phrases, disagreement), {"{reader}", "{answer}", "{certainty}", NULL}},
+        {"disagreements", offsetof(cot_phrases, disagreements), {"{count}", "{compared}", "{steps}", NULL}},
+        {"agreement", offsetof(cot_phrases, agreement), {"{reader}", "{compared}", NULL}},
+    };
+    for (size_t i = 0; node && i < sizeof table / sizeof *table; i++) {
+        const xml_node *phrase = xml_child(node, table[i].name);
+        char *to = (char *)phrases + table[i].offset;
+        if (!phrase) continue;
+        xml_content(f, to, sizeof phrases->disagreement, phrase);
+        check_phrase(f, to, phrase, table[i].places);
     }
 }
 
@@ -77,8 +104,8 @@ static cot_status read_step(xml_file *f, cot_step *step, const xml_node *node, c
     const xml_node *phrase = xml_child(node, "phrase"), *alone = xml_child(node, "phrase-alone");
     xml_content(f, step->phrase, sizeof step->phrase, phrase);
     xml_content(f, step->phrase_alone, sizeof step->phrase_alone, alone);
-    check_phrase(f, step->phrase, phrase);
-    check_phrase(f, step->phrase_alone, alone);
+    check_phrase(f, step->phrase, phrase, step_places);
+    check_phrase(f, step->phrase_alone, alone, step_places);
     if (strstr(step->phrase_alone, "{second"))
         problem_add(&f->problems, xml_line(f, alone, NULL),
                     "<phrase-alone> names {second}. Take it out: it is used when there is none");
@@ -128,6 +155,7 @@ static cot_status read_steps(xml_file *f, cot_steps *steps, cot_error *err)
     xml_text(f, steps->scheme.value, sizeof steps->scheme.value, scheme, "scheme", "designator");
     xml_text(f, steps->scheme.meaning, sizeof steps->scheme.meaning, scheme, "scheme", "name");
     xml_text(f, steps->organization, sizeof steps->organization, scheme, "scheme", "organization");
+    read_phrases(f, &steps->phrases, xml_child(root, "phrases"));
     cot_sha256_of(steps->sha256, f->bytes.data, f->bytes.size);
     const size_t n = xml_count(root, "step");
     steps->steps = calloc(n ? n : 1, sizeof *steps->steps);

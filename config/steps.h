@@ -38,6 +38,13 @@ typedef struct cot_step {
     char phrase_alone[513]; /* the same when there is no runner-up worth naming */
 } cot_step;
 
+/* Sentences about the whole reading; "" where the schema has none: nothing is said then. */
+typedef struct cot_phrases {
+    char disagreement[513];  /* in a step's rationale: {reader} {answer} {certainty}, of the second reader */
+    char disagreements[513]; /* in the summary: {count} {compared} {steps}; compared: steps that both readers answered */
+    char agreement[513];     /* in the summary: {reader} {compared} */
+} cot_phrases;
+
 typedef struct cot_steps {
     char id[65];       /* "urn:stepcot:steps:cxr:1" */
     char version[17];
@@ -45,6 +52,7 @@ typedef struct cot_steps {
     char language[17]; /* "en-US" */
     cot_code scheme;   /* value: designator 99STEPCOT; scheme: UID is derived; meaning: name */
     char organization[65];
+    cot_phrases phrases;
     size_t n_steps;
     cot_step *steps;
 } cot_steps;

@@ -109,10 +109,11 @@ cot_status architecture_tensors(tensor_spec **out, size_t *n, const architecture
 {
     const bool is_clip = arch->encoder == ENCODER_CLIP;
     const size_t encoder = is_clip ? clip_tensor_count(&arch->clip) : RESNET18_CONVS * (1 + NORM_PARTS);
-    *n = encoder + PROJECTION_TENSORS + HEAD_TENSORS * arch->n_steps;
+    *n = encoder + PROJECTION_TENSORS + HEAD_TENSORS * arch->n_steps + teacher_tensor_count(arch);
     tensor_spec *at = *out = calloc(*n + 1, sizeof **out); /* one more: where the end of CLIP's list is asked for */
     if (!at) return cot_fail(err, COT_E_MEMORY, "model: no memory for the table of %zu tensors", *n);
     at = is_clip ? add_clip(at, arch) : add_resnet18(at, arch);
-    add_student(at, arch);
+    at = add_student(at, arch);
+    teacher_tensors(at, arch);
     return COT_OK;
 }

@@ -1,24 +1,32 @@
 /* What a package consists of, an image encoder and the student's heads: the one list of convolutions and the one table
  * {name, shape} from which checking, loading, printing and importing follow. Names are those of the published state dicts:
  * torchvision's ResNet-18 under "cnn." or the transformers library's CLIP under "clip.", the paper's student under
- * "student.". Plain data; any thread.
+ * "student.", its teacher under "teacher.". Plain data; any thread.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef COT_ENGINE_ARCHITECTURE_H
 #define COT_ENGINE_ARCHITECTURE_H
 #include "config/base.h"
+#include "engine/safetensors.h"
 #include "engine/shapes.h"
 
 #define CLIP_PREFIX        "clip."
 #define STUDENT_PREFIX     "student."
 #define STUDENT_PROJECTION "student.img_proj"
 #define STUDENT_HEADS      "student.step_heads"
+#define TEACHER_PREFIX     "teacher."
+#define PROMPTS_NAME       "prompts" /* [n_steps,teacher.dim] one vector per step; see prompts.h */
 
 typedef enum encoder_kind { ENCODER_RESNET18, ENCODER_CLIP, ENCODERS } encoder_kind;
+enum { TEACHER_DIM_MAX = 8192 };
+typedef struct teacher_arch {
+    size_t dim, heads, layers; /* of feature, graph attention, graph */
+} teacher_arch;
 typedef struct architecture {
     encoder_kind encoder;
-    size_t width;    /* ResNet-18: channels of the first stage; later ones double it */
-    clip_shape clip; /* CLIP */
-    size_t dim;      /* of the student's feature */
+    size_t width;         /* ResNet-18: channels of the first stage; later ones double it */
+    clip_shape clip;      /* CLIP */
+    size_t dim;           /* of the student's feature */
+    teacher_arch teacher; /* dim 0: the package has none */
     size_t n_steps;
     size_t *classes; /* [n_steps] */
 } architecture;
@@ -37,4 +45,11 @@ const char *architecture_kind(encoder_kind encoder);    /* "resnet18-student", "
 size_t architecture_features(const architecture *arch); /* of the encoder, for one image */
 /* Every tensor of the architecture, in state-dict order. Caller frees *out. */
 cot_status architecture_tensors(tensor_spec **out, size_t *n, const architecture *arch, cot_error *err);
+
+/* ---- architecture_teacher.c ---- */
+size_t teacher_tensor_count(const architecture *arch); /* 0 without a teacher; with one, prompts included */
+tensor_spec *teacher_tensors(tensor_spec *at, const architecture *arch); /* the end of what was written */
+/* Sizes of the teacher whose tensors lie under `prefix`, found in the tensors; further checks are the table's. */
+cot_status teacher_arch_find(teacher_arch *out, const safetensors *file, const char *where, const char *prefix,
+                             cot_error *err);
 #endif

@@ -214,16 +214,31 @@ done:
     return status;
 }
 
-static cot_status mark_supervised(model_card *card, const cJSON *id, const char *where, const cot_steps *steps,
+static cot_status mark_supervised(bool *marks, const cJSON *id, const char *where, const cot_steps *steps,
                                   cot_error *err)
 {
     for (size_t s = 0; cJSON_IsString(id) && s < steps->n_steps; s++)
         if (!strcmp(id->valuestring, steps->steps[s].id)) {
-            card->supervised[s] = true;
+            marks[s] = true;
             return COT_OK;
         }
     return cot_fail(err, COT_E_MODEL, "%s: \"supervised\" names step \"%.64s\", which the step schema %s does not have",
                     where, cJSON_IsString(id) ? id->valuestring : "(not a text)", steps->id);
+}
+
+/* "supervised": for which steps there were labels. *marks belongs to the card in every case. */
+static cot_status read_supervised(bool **marks, const cJSON *part, const char *where, const cot_steps *steps,
+                                  cot_error *err)
+{
+    cot_status status = COT_OK;
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(part, "supervised"), *id;
+    *marks = calloc(steps->n_steps + 1, sizeof **marks);
+    if (!*marks) return cot_fail(err, COT_E_MEMORY, "%s: no memory", where);
+    if (!cJSON_IsArray(list))
+        return cot_fail(err, COT_E_MODEL, "%s: \"supervised\" must list the ids of the trained steps", where);
+    cJSON_ArrayForEach(id, list) COT_TRY(mark_supervised(*marks, id, where, steps, err));
+done:
+    return status;
 }
 
 static cot_status read_steps(model_card *card, const char *where, const cot_steps *steps, cot_error *err)
@@ -239,17 +254,29 @@ static cot_status read_steps(model_card *card, const char *where, const cot_step
                           where, card->schema_id, steps->id);
         goto done;
     }
-    card->supervised = calloc(steps->n_steps + 1, sizeof *card->supervised);
-    if (!card->supervised) {
-        status = cot_fail(err, COT_E_MEMORY, "%s: no memory", where);
-        goto done;
-    }
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(part, "supervised"), *id;
-    if (!cJSON_IsArray(list)) {
-        status = cot_fail(err, COT_E_MODEL, "%s: \"supervised\" must list the ids of the trained steps", where);
-        goto done;
-    }
-    cJSON_ArrayForEach(id, list) COT_TRY(mark_supervised(card, id, where, steps, err));
+    COT_TRY(read_supervised(&card->supervised, part, where, steps, err));
+done:
+    return status;
+}
+
+/* A second model over the same encoder; most packages have none. */
+static cot_status read_teacher(model_card *card, const char *where, const cot_steps *steps, cot_error *err)
+{
+    const cJSON *part = NULL;
+    cot_status status;
+    teacher_arch *t = &card->arch.teacher;
+    if (!cJSON_HasObjectItem(card->json, "teacher")) return COT_OK;
+    COT_TRY(member(&part, card->json, "teacher", where, err));
+    COT_TRY(json_text(card->teacher.name, sizeof card->teacher.name, part, "name", where, err));
+    COT_TRY(json_text(card->teacher.training, sizeof card->teacher.training, part, "training", where, err));
+    COT_TRY(json_text(card->teacher.prompts, sizeof card->teacher.prompts, part, "prompts", where, err));
+    COT_TRY(json_size(&t->dim, part, "dim", 1, TEACHER_DIM_MAX, where, err));
+    COT_TRY(json_size(&t->heads, part, "heads", 1, t->dim, where, err));
+    COT_TRY(json_size(&t->layers, part, "layers", 1, ENCODER_LAYERS_MAX, where, err));
+    COT_TRY(read_supervised(&card->teacher.supervised, part, where, steps, err));
+    if (t->dim % t->heads)
+        status = cot_fail(err, COT_E_MODEL, "%s: the teacher's \"heads\" %zu must divide its \"dim\" %zu", where,
+                          t->heads, t->dim);
 done:
     return status;
 }
@@ -281,6 +308,7 @@ cot_status card_parse(model_card **out, const char *text, const char *where, con
     COT_TRY(read_identity(card, where, err));
     COT_TRY(read_steps(card, where, steps, err)); /* before the sizes: another schema explains other sizes */
     COT_TRY(read_architecture(card, where, steps, err));
+    COT_TRY(read_teacher(card, where, steps, err));
     COT_TRY(read_preprocessing(card, where, err));
     *out = card;
     card = NULL;
@@ -295,5 +323,6 @@ void card_destroy(model_card *card)
     cJSON_Delete(card->json);
     free(card->arch.classes);
     free(card->supervised);
+    free(card->teacher.supervised);
     free(card);
 }

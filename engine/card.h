@@ -20,6 +20,11 @@ typedef struct model_card {
     clip_normalisation clip; /* and these of the three channels it stands for */
     char schema_id[65];
     bool *supervised; /* [arch.n_steps]: labels for this step were in the training data */
+    struct {          /* only where arch has a teacher */
+        char name[65], training[757];
+        char prompts[257]; /* where they come from, in words; its reader says so behind the training */
+        bool *supervised;  /* [arch.n_steps] */
+    } teacher;
     char weights_sha256[65];
     cJSON *json; /* the whole document */
 } model_card;

@@ -16,7 +16,17 @@ typedef struct cot_package cot_package; /* mmapped, checked: every tensor named,
  * schema with other numbers of steps or options: COT_E_MODEL naming it and what to do. */
 cot_status cot_package_open(cot_package **out, const char *dir, const cot_steps *steps, cot_error *err);
 void cot_package_close(cot_package *package);
-const cot_reader *cot_package_reader(const cot_package *package); /* name, version, digest, notice, training (device empty) */
+/* Which of a package's models read: the student, its teacher, or the student with the teacher as second reader. All share
+ * the image encoder, which runs once. */
+typedef enum cot_readers { COT_READ_STUDENT, COT_READ_TEACHER, COT_READ_BOTH, COT_READERS } cot_readers;
+const char *cot_readers_name(cot_readers readers);             /* "student", "teacher", "both" */
+bool cot_readers_named(cot_readers *out, const char *name);    /* "": student; false: no such word */
+/* COT_E_MODEL, saying what to do, when the package lacks the teacher. */
+cot_status cot_package_offers(const cot_package *package, cot_readers readers, cot_error *err);
+/* Name, version, digest, notice, training (device empty) of the reader whose answers are the chain: the teacher only where it
+ * reads alone. cot_package_reader: the student. */
+const cot_reader *cot_package_reader(const cot_package *package);
+const cot_reader *cot_package_reader_of(const cot_package *package, cot_readers readers);
 /* For people: architecture, preprocessing, supervised steps, metrics, tensors (names, shapes, bytes). */
 cot_status cot_package_print(const cot_package *package, FILE *stream, bool tensors, cot_error *err);
 
@@ -31,6 +41,12 @@ typedef struct cot_import_options {
                              names them as ignored. What is under cnn., student. or among CLIP's and does not fit is refused. */
     const char *notice;      /* NULL: "notice" of summary.json, else a general demonstration notice */
     const char *attribution; /* origin and terms of the training data; NULL: "attribution" of summary.json, else "not stated" */
+    const char *teacher;  /* file of the teacher's state dict under the published names, or a folder with teacher.safetensors or
+                             weights.safetensors; NULL: in source if it has one. Encoder and BERT may be in the file too */
+    const char *bert;     /* folder of the BERT that reads the steps' questions: config.json, vocab.txt and model.safetensors, or
+                             no model.safetensors where the teacher's file has it under text_encoder. NULL: the prompts in the
+                             teacher's file, else fixed random unit vectors */
+    cot_device *device;   /* runs the BERT; may be NULL without bert */
 } cot_import_options;
 cot_status cot_package_import(const cot_import_options *options, const cot_steps *steps, cot_error *err);
 
@@ -39,13 +55,17 @@ typedef struct cot_model cot_model;
 /* max_batch: the plan (arena) is made once for it; smaller batches use the same plan. Borrows package, device, steps. */
 cot_status cot_model_create(cot_model **out, cot_device *device, const cot_package *package, const cot_steps *steps,
                             size_t max_batch, cot_error *err);
+/* The same for other readers than the student. */
+cot_status cot_model_create_for(cot_model **out, cot_device *device, const cot_package *package, const cot_steps *steps,
+                                cot_readers readers, size_t max_batch, cot_error *err);
 void cot_model_destroy(cot_model *model);
 
 typedef struct cot_picture { const float *grey; size_t rows, cols; } cot_picture; /* 0 black … 1 white, row-major */
 /* n <= max_batch pictures -> n chains (caller destroys each). Rationale and summary are filled in. */
 cot_status cot_model_read(cot_model *model, cot_chain **out, const cot_picture *pictures, size_t n, cot_error *err);
 
-/* Raw logits for an already normalised input [n,size,size,1]; logits [n, sum of options], steps side by side. */
+/* Raw logits of the reader whose answers are the chain, for an already normalised input [n,size,size,1]; logits
+ * [n, sum of options], steps side by side. */
 cot_status cot_model_logits(cot_model *model, float *logits, const float *input, size_t n, cot_error *err);
 size_t cot_model_input_size(const cot_model *model);
 size_t cot_model_logit_count(const cot_model *model);

@@ -119,6 +119,52 @@ void answer_unavailable(cot_answer *answer)
     snprintf(answer->reason, sizeof answer->reason, "%s", not_trained);
 }
 
+/* ---- the second reader ---- */
+cot_status answer_compare(cot_answer *answer, const cot_step *step, const float *logits, const cot_steps *steps,
+                          const char *reader, cot_error *err)
+{
+    cot_status status;
+    char certainty[16], sentence[sizeof answer->rationale];
+    cot_opinion *other = &answer->other;
+    COT_TRY(cot_answer_other(answer, err));
+    softmax(other->probability, logits, answer->n_options);
+    other->available = true;
+    other->answer = largest(other->probability, answer->n_options, answer->n_options);
+    answer->disagreement = answer->available && other->answer != answer->answer;
+    if (!answer->disagreement || !steps->phrases.disagreement[0]) goto done;
+    percent(certainty, other->probability[other->answer]);
+    const placeholder places[] = {
+        {"reader", reader}, {"answer", step->options[other->answer].label}, {"certainty", certainty}};
+    fill_phrase(sentence, sizeof sentence, steps->phrases.disagreement, places, sizeof places / sizeof *places);
+    append_text(answer->rationale, sizeof answer->rationale, " ");
+    append_text(answer->rationale, sizeof answer->rationale, sentence);
+done:
+    return status;
+}
+
+/* On how many steps the readers disagree, and on which; "" where no step has both answers. */
+static void describe_readers(char *text, size_t size, const cot_chain *chain, const cot_steps *steps)
+{
+    char titles[513] = "", count[24], compared[24];
+    size_t different = 0, both = 0;
+    text[0] = 0;
+    for (size_t s = 0; s < chain->n_steps; s++) {
+        const cot_answer *a = &chain->answers[s];
+        both += a->available && a->other.available;
+        if (!a->disagreement) continue;
+        if (different++) append_text(titles, sizeof titles, ", ");
+        append_text(titles, sizeof titles, steps->steps[s].title);
+    }
+    const char *phrase = different ? steps->phrases.disagreements : steps->phrases.agreement;
+    if (!both || !phrase[0]) return;
+    snprintf(count, sizeof count, "%zu", different);
+    snprintf(compared, sizeof compared, "%zu", both);
+    const placeholder places[] = {
+        {"reader", chain->other.role}, {"count", count}, {"compared", compared}, {"steps", titles}};
+    fill_phrase(text, size - 1, phrase, places, sizeof places / sizeof *places);
+    append_text(text, size, " ");
+}
+
 /* ---- the whole reading ---- */
 static void append_answer(char *text, size_t size, const cot_answer *a, const cot_step *step)
 {
@@ -146,19 +192,21 @@ static void append_missing(char *text, size_t size, const cot_chain *chain, cons
     append_text(text, size, "). ");
 }
 
-/* The chain ends in its conclusion: the last step of the schema comes first here, then the others in order. That the
- * numbers are not calibrated comes last and is never cut: the rest gets the room that it leaves. The model's notice is not
+/* The chain ends in its conclusion: the last step of the schema comes first here, then the others in order. Where
+ * the readers disagree, and that the numbers are not calibrated, is never cut: the answers get the room that this leaves. The model's notice is not
  * repeated here: table, JSON and report show it beside the summary. */
 void chain_summarise(cot_chain *chain, const cot_steps *steps)
 {
     static const char limits[] = "Certainties are the model's raw probabilities, not calibrated.";
-    char *text = chain->summary;
+    char *text = chain->summary, readers[sizeof chain->summary / 2];
     const size_t size = sizeof chain->summary, last = chain->n_steps - 1;
-    const size_t room = size - strlen(limits);
+    describe_readers(readers, sizeof readers, chain, steps);
+    const size_t room = size - strlen(limits), answers_room = room - strlen(readers);
     text[0] = 0;
-    if (chain->answers[last].available) append_answer(text, room, &chain->answers[last], &steps->steps[last]);
+    if (chain->answers[last].available) append_answer(text, answers_room, &chain->answers[last], &steps->steps[last]);
     for (size_t s = 0; s < last; s++)
-        if (chain->answers[s].available) append_answer(text, room, &chain->answers[s], &steps->steps[s]);
+        if (chain->answers[s].available) append_answer(text, answers_room, &chain->answers[s], &steps->steps[s]);
+    append_text(text, room, readers);
     append_missing(text, room, chain, steps);
     append_text(text, size, limits);
 }

@@ -1,23 +1,27 @@
-/* Inside of a cot_model: encoder, student, plan. For model.c, preprocess.c, read.c and benchlayers.c.
+/* Inside of a cot_model: encoder, student, teacher, plan. For model.c, preprocess.c, read.c and benchlayers.c.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef COT_ENGINE_MODEL_H
 #define COT_ENGINE_MODEL_H
 #include "engine/encoder.h"
 #include "engine/layers.h"
+#include "engine/teacher.h"
 
 struct cot_model {
     cot_device *device;
     const cot_package *package;
     const cot_steps *steps;
     size_t max_batch, n_logits; /* n_logits: sum of all steps' options */
-    cot_reader reader;          /* the package's, with the device filled in */
+    cot_readers readers;
+    cot_reader reader, other; /* the package's, with the device filled in; other: the second reader */
     encoder encoder;
-    student student;
+    student student; /* not loaded where the teacher reads alone */
+    teacher teacher; /* not loaded where the student reads alone */
     cot_resampler *resampler;
     cot_arena *arena;
     cot_buffer *input;   /* [max_batch,size,size,1] normalised */
     cot_buffer *feature; /* [max_batch,features] */
-    float *logits;       /* host, [max_batch,n_logits], steps side by side */
+    float *logits;       /* host, [max_batch,n_logits], steps side by side, of the reader whose answers are the chain */
+    float *other_logits; /* the same of the second reader */
     float *step;         /* host, one step's logits as the device has them */
     bool timing;
     cot_model_times times;
@@ -25,7 +29,7 @@ struct cot_model {
 
 /* preprocess.c: pictures -> model->input */
 cot_status model_preprocess(cot_model *model, const cot_picture *pictures, size_t n, cot_error *err);
-/* model.c: model->input -> model->logits; times the stages when timing is on */
+/* model.c: model->input -> model->logits and, with two readers, model->other_logits; times the stages when timing is on */
 cot_status model_forward(cot_model *model, size_t n, cot_error *err);
 /* Milliseconds of a clock that only runs forward; finishes the device first when timing is on. */
 cot_status model_clock(double *ms, cot_model *model, cot_error *err);
@@ -33,5 +37,8 @@ cot_status model_clock(double *ms, cot_model *model, cot_error *err);
 /* explain.c: host only. `logits` has one step's options. */
 void answer_fill(cot_answer *answer, const cot_step *step, const float *logits);
 void answer_unavailable(cot_answer *answer);
+/* The second reader's answer to a step, and whether it disagrees with the first. */
+cot_status answer_compare(cot_answer *answer, const cot_step *step, const float *logits, const cot_steps *steps,
+                          const char *reader, cot_error *err);
 void chain_summarise(cot_chain *chain, const cot_steps *steps);
 #endif

@@ -14,7 +14,7 @@ struct cot_package {
     char where[1100]; /* folder, or "default model" */
     model_card *card;
     safetensors *weights;
-    cot_reader reader;
+    cot_reader reader, teacher; /* teacher: empty where there is none */
 };
 
 /* ---- check ---- */
@@ -100,6 +100,12 @@ static void fill_reader(cot_package *p, const char *json, size_t json_size)
     memcpy(r->training, p->card->training, sizeof r->training);
     snprintf(r->program, sizeof r->program, "stepcot %s", COT_VERSION);
     cot_sha256_of(r->package_sha256, json, json_size); /* model.json holds the weights' digest: names both */
+    if (!p->card->arch.teacher.dim) return;
+    p->teacher = *r;
+    memcpy(p->teacher.name, p->card->teacher.name, sizeof r->name);
+    snprintf(p->teacher.training, sizeof r->training, "%s Prompts: %s.", p->card->teacher.training,
+             p->card->teacher.prompts);
+    snprintf(p->teacher.role, sizeof r->role, "teacher");
 }
 
 /* json and weights come from one source; takes weights over in every case. */
@@ -187,6 +193,37 @@ void cot_package_close(cot_package *package)
     free(package);
 }
 
+/* ---- readers ---- */
+static const char *const readers_names[COT_READERS] = {"student", "teacher", "both"};
+
+const char *cot_readers_name(cot_readers readers)
+{
+    return readers_names[readers];
+}
+
+bool cot_readers_named(cot_readers *out, const char *name)
+{
+    *out = COT_READ_STUDENT;
+    if (!name[0]) return true;
+    for (; *out < COT_READERS; (*out)++)
+        if (!strcmp(name, readers_names[*out])) return true;
+    return false;
+}
+
+cot_status cot_package_offers(const cot_package *package, cot_readers readers, cot_error *err)
+{
+    if (readers == COT_READ_STUDENT || package->card->arch.teacher.dim) return COT_OK;
+    return cot_fail(
+        err, COT_E_MODEL,
+        "%s: the package has no teacher, which \"%s\" needs: read with the student, or import a package with "
+        "`stepcot model import … --teacher FILE`",
+        package->where, readers_names[readers]);
+}
+
+const cot_reader *cot_package_reader_of(const cot_package *package, cot_readers readers)
+{
+    return readers == COT_READ_TEACHER ? &package->teacher : &package->reader;
+}
 const cot_reader *cot_package_reader(const cot_package *package)
 {
     return &package->reader;
@@ -224,16 +261,36 @@ cot_status package_floats(float **out, const cot_package *package, const char *p
 }
 
 /* ---- for people ---- */
+static void print_supervised(const cot_package *p, const char *part, FILE *stream)
+{
+    const cJSON *object = cJSON_GetObjectItemCaseSensitive(p->card->json, part);
+    const cJSON *id, *list = cJSON_GetObjectItemCaseSensitive(object, "supervised");
+    cJSON_ArrayForEach(id, list) fprintf(stream, "%s%s", id == list->child ? "" : ", ", id->valuestring);
+    fprintf(stream, "%s; the others are reported as not available\n", list && list->child ? "" : "none");
+}
+
 static void print_steps(const cot_package *p, FILE *stream)
 {
-    const cJSON *steps = cJSON_GetObjectItemCaseSensitive(p->card->json, "steps");
-    const cJSON *id, *list = cJSON_GetObjectItemCaseSensitive(steps, "supervised");
     fprintf(stream, "Step schema     %s, answers per step", p->card->schema_id);
     for (size_t s = 0; s < p->card->arch.n_steps; s++)
         fprintf(stream, "%s%zu", s ? "," : " ", p->card->arch.classes[s]);
     fprintf(stream, "\nTrained steps   ");
-    cJSON_ArrayForEach(id, list) fprintf(stream, "%s%s", id == list->child ? "" : ", ", id->valuestring);
-    fprintf(stream, "%s; the others are reported as not available\n", list && list->child ? "" : "none");
+    print_supervised(p, "steps", stream);
+}
+
+static void print_teacher(const cot_package *p, FILE *stream)
+{
+    const teacher_arch *t = &p->card->arch.teacher;
+    if (!t->dim) {
+        fputs("Teacher         none: only the student can read\n", stream);
+        return;
+    }
+    fprintf(stream, "Teacher         %s; feature %zu, graph of %zu layers, %zu heads\n", p->card->teacher.name, t->dim,
+            t->layers, t->heads);
+    fprintf(stream, "  Prompts       %s\n", p->card->teacher.prompts);
+    fprintf(stream, "  Training      %s\n", p->card->teacher.training);
+    fprintf(stream, "  Trained steps ");
+    print_supervised(p, "teacher", stream);
 }
 
 static void print_metrics(const cot_package *p, FILE *stream)
@@ -293,6 +350,7 @@ cot_status cot_package_print(const cot_package *package, FILE *stream, bool tens
     fprintf(stream, "Training data   %s\n", c->attribution);
     print_encoder(c, stream);
     print_steps(package, stream);
+    print_teacher(package, stream);
     fprintf(stream, "Metrics\n");
     print_metrics(package, stream);
     fprintf(stream, "Tensors         %zu, %zu bytes\n", safetensors_count(package->weights),

@@ -1,28 +1,40 @@
-/* Pictures in, chains out: preprocess, encode once, answer every step that the model was trained for.
+/* Pictures in, chains out: preprocess, encode once, answer every step that a reader was trained for; where two
+ * read, compare them.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine/model.h"
 
 #include <string.h>
 
-static cot_status make_chain(cot_chain **out, const cot_model *m, const float *logits, cot_error *err)
+/* Picture i of the batch. */
+static cot_status make_chain(cot_chain **out, const cot_model *m, size_t i, cot_error *err)
 {
-    const bool *supervised = package_card(m->package)->supervised;
+    const model_card *card = package_card(m->package);
+    const bool *supervised = m->readers == COT_READ_TEACHER ? card->teacher.supervised : card->supervised;
+    const size_t first = i * m->n_logits;
     cot_status status;
     cot_chain *chain = NULL;
     COT_TRY(cot_chain_create(&chain, m->steps, err));
     chain->reader = m->reader;
+    chain->has_other = m->readers == COT_READ_BOTH;
+    if (chain->has_other) chain->other = m->other;
     chain->state = COT_CHAIN_COMPLETE;
-    for (size_t s = 0; s < m->steps->n_steps; logits += m->student.classes[s], s++) {
+    for (size_t s = 0, at = first; s < m->steps->n_steps; at += card->arch.classes[s], s++) {
+        cot_answer *answer = &chain->answers[s];
+        const cot_step *step = &m->steps->steps[s];
         if (supervised[s]) {
-            answer_fill(&chain->answers[s], &m->steps->steps[s], logits);
+            answer_fill(answer, step, m->logits + at);
         } else {
-            answer_unavailable(&chain->answers[s]);
+            answer_unavailable(answer);
             chain->state = COT_CHAIN_PARTIAL;
         }
+        if (chain->has_other && card->teacher.supervised[s])
+            COT_TRY(answer_compare(answer, step, m->other_logits + at, m->steps, m->other.role, err));
     }
     chain_summarise(chain, m->steps);
     *out = chain;
+    chain = NULL;
 done:
+    cot_chain_destroy(chain);
     return status;
 }
 
@@ -38,7 +50,7 @@ cot_status cot_model_read(cot_model *model, cot_chain **out, const cot_picture *
     COT_TRY(model_clock(&end, model, err));
     if (model->timing) model->times.preprocess = end - start;
     COT_TRY(model_forward(model, n, err));
-    for (size_t i = 0; i < n; i++) COT_TRY(make_chain(&out[i], model, model->logits + i * model->n_logits, err));
+    for (size_t i = 0; i < n; i++) COT_TRY(make_chain(&out[i], model, i, err));
 done:
     for (size_t i = 0; status != COT_OK && i < n; i++) {
         cot_chain_destroy(out[i]);
