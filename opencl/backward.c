@@ -15,6 +15,8 @@ typedef enum backward_family {
     BACK_MOVES,
     BACK_ATTENTION,
     BACK_GRAPH,
+    BACK_CONV,
+    BACK_BATCH,
     BACK_FAMILIES
 } backward_family;
 
@@ -36,6 +38,8 @@ EMBEDDED(pool_backward)
 EMBEDDED(moves_backward)
 EMBEDDED(attention_backward)
 EMBEDDED(graph_backward)
+EMBEDDED(conv_backward)
+EMBEDDED(batch_training)
 
 typedef struct family_text {
     const char *name;
@@ -57,6 +61,8 @@ static const family_text families[BACK_FAMILIES] = {
     [BACK_MOVES] = FAMILY(moves_backward, false),
     [BACK_ATTENTION] = FAMILY(attention_backward, false),
     [BACK_GRAPH] = FAMILY(graph_backward, false),
+    [BACK_CONV] = FAMILY(conv_backward, true),
+    [BACK_BATCH] = FAMILY(batch_training, false),
 };
 
 typedef struct kernel_entry {
@@ -95,7 +101,32 @@ static const kernel_entry table[BACKWARD_MATMUL] = {
     [BACKWARD_GRAPH_SCORES] = {"graph_backward_scores", BACK_GRAPH, true},
     [BACKWARD_GRAPH_NODES] = {"graph_backward_nodes", BACK_GRAPH, true},
     [BACKWARD_GRAPH_VECTORS] = {"graph_backward_vectors", BACK_GRAPH, false},
+    [BACKWARD_PACK] = {"pack_weights", BACK_BATCH, false},
+    [BACKWARD_FOLD_TURNED] = {"fold_turned", BACK_BATCH, false},
+    [BACKWARD_NORM_FORWARD] = {"norm_forward", BACK_BATCH, true},
+    [BACKWARD_NORM_SUMS] = {"norm_sums", BACK_BATCH, true},
+    [BACKWARD_NORM] = {"norm_backward", BACK_BATCH, true},
+    [BACKWARD_NORM_POOL_FORWARD] = {"norm_pool_forward", BACK_BATCH, true},
+    [BACKWARD_NORM_POOL] = {"norm_pool_backward", BACK_BATCH, true},
 };
+
+/* Those from MATMUL on: NAME_<height> for each height of the tile. */
+static const kernel_entry tiled_table[] = {
+    {"matmul", BACK_MATMUL, true}, {"conv_input", BACK_CONV, true}, {"conv_weights", BACK_CONV, true}};
+
+static const kernel_entry *entry_of(backward_id id)
+{
+    return id < BACKWARD_MATMUL ? &table[id] : &tiled_table[(id - BACKWARD_MATMUL) / TILE_HEIGHTS_MAX];
+}
+
+static void name_of(char *name, size_t size, const cot_device *device, backward_id id)
+{
+    if (id < BACKWARD_MATMUL)
+        snprintf(name, size, "%s", table[id].name);
+    else
+        snprintf(name, size, "%s_%u", entry_of(id)->name,
+                 device->tile.heights[(id - BACKWARD_MATMUL) % TILE_HEIGHTS_MAX]);
+}
 
 void backward_destroy(struct backward *b)
 {
@@ -120,13 +151,14 @@ static cot_status backward_of(struct backward **out, cot_device *device, cot_err
 static cot_status kernel_need(cot_device *device, backward_id id, const char *name, cot_error *err)
 {
     cot_status status = COT_OK;
+    const kernel_entry *entry = entry_of(id);
     cl_int code = CL_SUCCESS;
     struct backward *b = NULL;
     const bool tiled = id >= BACKWARD_MATMUL;
-    const backward_family family = tiled ? BACK_MATMUL : table[id].family;
+    const backward_family family = entry->family;
     const family_text *f = &families[family];
     const bool cpu = device->info.type == COT_DEVICE_CPU;
-    const size_t wish = tiled ? device->tile.local : !cpu ? 64 : table[id].alone ? 1 : 16;
+    const size_t wish = tiled ? device->tile.local : !cpu ? 64 : entry->alone ? 1 : 16;
     COT_TRY(backward_of(&b, device, err));
     if (b->kernels[id]) goto done;
     if (!b->programs[family]) {
@@ -152,10 +184,7 @@ cot_status backward_launch(cot_device *device, backward_id id, const kernel_arg 
                            size_t global1, cot_error *err)
 {
     char name[32];
-    if (id >= BACKWARD_MATMUL)
-        snprintf(name, sizeof name, "matmul_%u", device->tile.heights[id - BACKWARD_MATMUL]);
-    else
-        snprintf(name, sizeof name, "%s", table[id].name);
+    name_of(name, sizeof name, device, id);
     const cot_status status = kernel_need(device, id, name, err);
     if (status != COT_OK) return status;
     return kernel_enqueue(device, device->backward->kernels[id], name, device->backward->local[id], args, n_args,
@@ -166,11 +195,10 @@ cot_status cot_backward_prepare(cot_device *device, cot_error *err)
 {
     cot_status status = COT_OK;
     char name[32];
-    for (unsigned id = 0; id < BACKWARD_MATMUL; id++)
-        COT_TRY(kernel_need(device, (backward_id)id, table[id].name, err));
-    for (unsigned i = 0; i < device->tile.n_heights; i++) {
-        snprintf(name, sizeof name, "matmul_%u", device->tile.heights[i]);
-        COT_TRY(kernel_need(device, (backward_id)(BACKWARD_MATMUL + i), name, err));
+    for (unsigned id = 0; id < BACKWARD_COUNT; id++) {
+        if (id >= BACKWARD_MATMUL && (id - BACKWARD_MATMUL) % TILE_HEIGHTS_MAX >= device->tile.n_heights) continue;
+        name_of(name, sizeof name, device, (backward_id)id);
+        COT_TRY(kernel_need(device, (backward_id)id, name, err));
     }
 done:
     return status;

@@ -31,6 +31,10 @@ cot_status cot_conv_plain_forward(cot_buffer *y, const cot_buffer *x, const cot_
 cot_status cot_conv_backward(cot_buffer *dx, cot_buffer *dw, const cot_buffer *dy, const cot_buffer *x, const cot_buffer *w,
                              const cot_conv_shape *shape, size_t n, cot_error *err);
 
+/* its two halves; dx is written unless `add` */
+cot_status cot_conv_input_backward(cot_buffer *dx, const cot_buffer *dy, const cot_buffer *w, const cot_conv_shape *shape, size_t n, bool add, cot_error *err);
+cot_status cot_conv_weights_backward(cot_buffer *dw, const cot_buffer *dy, const cot_buffer *x, const cot_conv_shape *shape, size_t n, cot_error *err);
+
 /* ---- float by float ----------------------------------------------------------------------------- */
 /* y = act(x), n floats; y may be x where the backward does not need it */
 cot_status cot_activation_forward(cot_buffer *y, const cot_buffer *x, size_t n, cot_activation act, cot_error *err);
@@ -57,6 +61,33 @@ cot_status cot_batch_norm_training_forward(cot_buffer *y, cot_buffer *saved, cot
 /* with the same `train` as the forward */
 cot_status cot_batch_norm_backward(cot_buffer *dx, cot_buffer *dgamma, cot_buffer *dbeta, const cot_buffer *dy, const cot_buffer *x,
                                    const cot_buffer *gamma, const cot_buffer *saved, size_t rows, size_t channels, bool train, cot_error *err);
+
+/* What a convolutional network trains with: batch norm and what stands behind it in one pass each way. In these dx is
+ * WRITTEN, and may be dy except with a pool. `norm`: channels, gamma, beta, running statistics, `saved` as above. */
+typedef struct cot_norm {
+    size_t channels;
+    const cot_buffer *gamma, *beta;             /* [channels] */
+    cot_buffer *running_mean, *running_var;     /* [channels] */
+    cot_buffer *saved;                          /* [2*channels], written by the forward */
+    float eps, momentum;
+    bool train;
+} cot_norm;
+/* y = norm(x) (+ residual, NULL: none), then max(0, .) with `relu`; y may be residual, not x */
+cot_status cot_norm_forward(cot_buffer *y, const cot_norm *norm, const cot_buffer *x, const cot_buffer *residual, bool relu, size_t rows,
+                            cot_error *err);
+/* y: the forward's result where it had a residual and ReLU; dy then becomes the residual's gradient, dy where y > 0, and dx must
+ * not be dy. Without a residual NULL. dgamma, dbeta accumulate */
+cot_status cot_norm_backward(cot_buffer *dx, cot_buffer *dgamma, cot_buffer *dbeta, cot_buffer *dy, const cot_buffer *y, const cot_norm *norm,
+                             const cot_buffer *x, bool relu, size_t rows, cot_error *err);
+typedef struct cot_pool_shape {
+    size_t n, h, w, kernel, stride, pad;
+} cot_pool_shape;
+/* y = max pool(relu(norm(x))); peak, where: like y, for the backward. dy is masked in place */
+cot_status cot_norm_relu_pool_forward(cot_buffer *y, cot_buffer *peak, cot_buffer *where, const cot_norm *norm, const cot_buffer *x,
+                                 const cot_pool_shape *pool, cot_error *err);
+cot_status cot_norm_relu_pool_backward(cot_buffer *dx, cot_buffer *dgamma, cot_buffer *dbeta, cot_buffer *dy, const cot_buffer *y,
+                                  const cot_buffer *peak, const cot_buffer *where, const cot_norm *norm, const cot_buffer *x,
+                                  const cot_pool_shape *pool, cot_error *err);
 
 /* ---- pools and moves ------------------------------------------------------------------------------- */
 /* each dy goes to the first maximum of its window, in row order, as torch */

@@ -1,5 +1,6 @@
-/* Convolutions in training, as plain products over im2col's rows: y = cols · wᵀ, dw = dyᵀ · cols, dcols = dy · w and
- * back by a gather. Images go in chunks, so that the copies stay within a bound. One thread per device.
+/* Convolutions in training: with the tile kernels (backward_conv_tile.c), or, where CLBlast multiplies and for the
+ * weights of few channels, as plain products over im2col's rows: y = cols · wᵀ, dw = dyᵀ · cols, dcols = dy · w and back
+ * by a gather. Images go in chunks, so that the copies stay within a bound. One thread per device.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "opencl/backward_device.h"
 
@@ -76,6 +77,17 @@ done:
     return status;
 }
 
+static bool tiled(const cot_buffer *y)
+{
+    return y->device->gemm == COT_GEMM_TILE;
+}
+
+static cot_status scratch_for(cot_buffer **cols, const cot_buffer *y, const conv_plan *p, cot_error *err)
+{
+    if (p->direct) return COT_OK;
+    return backward_scratch(cols, y->device, SCRATCH_LAYER, p->chunk * p->pixels * p->taps, err);
+}
+
 cot_status cot_conv_plain_forward(cot_buffer *y, const cot_buffer *x, const cot_buffer *w, const cot_conv_shape *shape,
                                   size_t n, cot_error *err)
 {
@@ -84,7 +96,12 @@ cot_status cot_conv_plain_forward(cot_buffer *y, const cot_buffer *x, const cot_
     cot_buffer *cols = NULL;
     COT_TRY(plan_make(&p, y->device, shape, n, err));
     COT_TRY(conv_check(y, x, w, &p, n, err));
-    if (!p.direct) COT_TRY(backward_scratch(&cols, y->device, SCRATCH_LAYER, p.chunk * p.pixels * p.taps, err));
+    if (n == 0) goto done;
+    if (tiled(y)) {
+        COT_TRY(conv_tile_forward(y, x, w, shape, n, err));
+        goto done;
+    }
+    COT_TRY(scratch_for(&cols, y, &p, err));
     for (size_t first = 0; first < n; first += p.chunk) {
         const size_t part = n - first < p.chunk ? n - first : p.chunk;
         const product_at at = {first * p.pixels * shape->out_c, 0, 0};
@@ -96,31 +113,63 @@ done:
     return status;
 }
 
-cot_status cot_conv_backward(cot_buffer *dx, cot_buffer *dw, const cot_buffer *dy, const cot_buffer *x,
-                             const cot_buffer *w, const cot_conv_shape *shape, size_t n, cot_error *err)
+cot_status cot_conv_input_backward(cot_buffer *dx, const cot_buffer *dy, const cot_buffer *w,
+                                   const cot_conv_shape *shape, size_t n, bool add, cot_error *err)
 {
     cot_status status = COT_OK;
     conv_plan p;
     cot_buffer *cols = NULL;
     COT_TRY(plan_make(&p, dy->device, shape, n, err));
-    COT_TRY(conv_check(dy, dw ? x : NULL, dx ? w : NULL, &p, n, err));
-    COT_TRY(conv_check(dy, dx, dw, &p, n, err));
-    if (!p.direct) COT_TRY(backward_scratch(&cols, dy->device, SCRATCH_LAYER, p.chunk * p.pixels * p.taps, err));
-    for (size_t first = 0; first < n; first += p.chunk) {
-        const size_t part = n - first < p.chunk ? n - first : p.chunk, rows = part * p.pixels;
-        const size_t dy_at = first * p.pixels * shape->out_c;
-        if (dw) {
-            const product_at at = {0, dy_at, 0};
-            if (!p.direct) COT_TRY(cols_read(cols, x, &p, first, part, err));
-            COT_TRY(product_run(dw, dy, true, p.direct ? x : cols, false, shape->out_c, p.taps, rows, true, at, err));
-        }
-        if (dx) {
-            const product_at at = {0, dy_at, 0};
-            COT_TRY(
-                product_run(p.direct ? dx : cols, dy, false, w, false, rows, p.taps, shape->out_c, p.direct, at, err));
-            if (!p.direct) COT_TRY(cols_return(dx, cols, &p, first, part, err));
-        }
+    COT_TRY(conv_check(dy, dx, w, &p, n, err));
+    if (n == 0) goto done;
+    if (tiled(dy)) {
+        COT_TRY(conv_tile_input(dx, dy, w, shape, n, add, err));
+        goto done;
     }
+    if (!add) COT_TRY(cot_buffer_zero(dx, err));
+    COT_TRY(scratch_for(&cols, dy, &p, err));
+    for (size_t first = 0; first < n; first += p.chunk) {
+        const size_t part = n - first < p.chunk ? n - first : p.chunk;
+        const product_at at = {0, first * p.pixels * shape->out_c, 0};
+        COT_TRY(product_run(p.direct ? dx : cols, dy, false, w, false, part * p.pixels, p.taps, shape->out_c, p.direct,
+                            at, err));
+        if (!p.direct) COT_TRY(cols_return(dx, cols, &p, first, part, err));
+    }
+done:
+    return status;
+}
+
+cot_status cot_conv_weights_backward(cot_buffer *dw, const cot_buffer *dy, const cot_buffer *x,
+                                     const cot_conv_shape *shape, size_t n, cot_error *err)
+{
+    cot_status status = COT_OK;
+    conv_plan p;
+    cot_buffer *cols = NULL;
+    COT_TRY(plan_make(&p, dy->device, shape, n, err));
+    COT_TRY(conv_check(dy, x, dw, &p, n, err));
+    if (n == 0) goto done;
+    if (tiled(dy) && conv_tile_gives_weights(dy->device, shape)) {
+        COT_TRY(conv_tile_weights(dw, dy, x, shape, n, err));
+        goto done;
+    }
+    COT_TRY(scratch_for(&cols, dy, &p, err));
+    for (size_t first = 0; first < n; first += p.chunk) {
+        const size_t part = n - first < p.chunk ? n - first : p.chunk;
+        const product_at at = {0, first * p.pixels * shape->out_c, 0};
+        if (!p.direct) COT_TRY(cols_read(cols, x, &p, first, part, err));
+        COT_TRY(product_run(dw, dy, true, p.direct ? x : cols, false, shape->out_c, p.taps, part * p.pixels, true, at,
+                            err));
+    }
+done:
+    return status;
+}
+
+cot_status cot_conv_backward(cot_buffer *dx, cot_buffer *dw, const cot_buffer *dy, const cot_buffer *x,
+                             const cot_buffer *w, const cot_conv_shape *shape, size_t n, cot_error *err)
+{
+    cot_status status = COT_OK;
+    if (dw) COT_TRY(cot_conv_weights_backward(dw, dy, x, shape, n, err));
+    if (dx) COT_TRY(cot_conv_input_backward(dx, dy, w, shape, n, true, err));
 done:
     return status;
 }

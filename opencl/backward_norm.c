@@ -36,15 +36,31 @@ done:
 }
 
 /* ---- batch norm ---- */
-/* Mean and scale of these rows into `saved`, and the running ones on. */
-static cot_status batch_statistics(cot_buffer *saved, cot_buffer *running_mean, cot_buffer *running_var,
-                                   const cot_buffer *x, size_t rows, size_t channels, float eps, float momentum,
-                                   cot_error *err)
+size_t batch_slices(const cot_device *device, size_t rows, size_t channels)
+{
+    const size_t cached = (size_t)32 << 10; /* floats */
+    const size_t busy = backward_slices(device, rows, channels), small = rows * channels / cached;
+    return device->info.type == COT_DEVICE_CPU && small > busy ? small : busy;
+}
+
+static cot_status running_statistics(cot_buffer *saved, const cot_buffer *running_mean, const cot_buffer *running_var,
+                                     size_t channels, float eps, cot_error *err)
+{
+    const cl_int c = (cl_int)channels;
+    const cl_float small = eps;
+    const kernel_arg args[] = {ARG_BUFFER(saved), ARG_BUFFER(running_mean), ARG_BUFFER(running_var), ARG_VALUE(c),
+                               ARG_VALUE(small)};
+    return BACKWARD_LAUNCH(saved->device, BACKWARD_BATCH_RUNNING, args, channels, 1, err);
+}
+
+cot_status batch_statistics(cot_buffer *saved, cot_buffer *running_mean, cot_buffer *running_var, const cot_buffer *x,
+                            size_t rows, size_t channels, float eps, float momentum, bool train, cot_error *err)
 {
     cot_status status = COT_OK;
     cot_device *device = x->device;
     cot_buffer *partial = NULL;
-    const size_t slices = backward_slices(device, rows, channels);
+    if (!train) return running_statistics(saved, running_mean, running_var, channels, eps, err);
+    const size_t slices = batch_slices(device, rows, channels);
     COT_TRY(backward_scratch(&partial, device, SCRATCH_SUMS, slices * channels * 2, err));
     const cl_int r = (cl_int)rows, c = (cl_int)channels, s = (cl_int)slices;
     const cl_float small = eps, part = momentum;
@@ -84,14 +100,7 @@ cot_status cot_batch_norm_training_forward(cot_buffer *y, cot_buffer *saved, cot
     if (y->mem == x->mem) return cot_fail(err, COT_E_BUG, "batch norm: the result is the input, which training needs");
     const size_t slices = backward_slices(device, rows, channels);
     const cl_int r = (cl_int)rows, c = (cl_int)channels, s = (cl_int)slices;
-    const cl_float small = eps;
-    if (train) {
-        COT_TRY(batch_statistics(saved, running_mean, running_var, x, rows, channels, eps, momentum, err));
-    } else {
-        const kernel_arg args[] = {ARG_BUFFER(saved), ARG_BUFFER(running_mean), ARG_BUFFER(running_var), ARG_VALUE(c),
-                                   ARG_VALUE(small)};
-        COT_TRY(BACKWARD_LAUNCH(device, BACKWARD_BATCH_RUNNING, args, channels, 1, err));
-    }
+    COT_TRY(batch_statistics(saved, running_mean, running_var, x, rows, channels, eps, momentum, train, err));
     const kernel_arg args[] = {ARG_BUFFER(y),    ARG_BUFFER(x), ARG_BUFFER(saved), ARG_BUFFER(gamma),
                                ARG_BUFFER(beta), ARG_VALUE(r),  ARG_VALUE(c),      ARG_VALUE(s)};
     COT_TRY(

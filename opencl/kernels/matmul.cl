@@ -8,26 +8,6 @@
  * cost    2mnk multiply-adds; reads b once per tile, a once per panel
  * error   |c - twin| <= 1e-6 * k for numbers in [-1, 1)
  * twin    twin_matmul */
-#ifndef MATMUL_STORE /* once for all heights */
-#define MATMUL_STORE
-static inline void matmul_store(global float *c, VEC low, VEC high, int skip, int add)
-{
-    if (skip == 0) {
-        if (add) {
-            low += VLOAD(0, c);
-            high += VLOAD(1, c);
-        }
-        VSTORE(low, 0, c);
-        VSTORE(high, 1, c);
-    } else {
-        float part[WIDTH];
-        VSTORE(low, 0, part);
-        VSTORE(high, 1, part);
-        for (int i = skip; i < WIDTH; i++) c[i] = add ? c[i] + part[i] : part[i];
-    }
-}
-#endif
-
 kernel __attribute__((reqd_work_group_size(LOCAL, 1, 1))) void
 JOIN(matmul_, ROWS)(global float *c, global const float *a, global const float *b, const int m, const int n,
                     const int k, const int a_row, const int a_step, const int flags, const int4 from)
@@ -61,5 +41,5 @@ JOIN(matmul_, ROWS)(global float *c, global const float *a, global const float *
 #pragma unroll
     for (int i = 0; i < ROWS; i++)
         if (first + i >= wanted)
-            matmul_store(c + (size_t)(first + i) * n + column, low[i], high[i], wanted_column - column, flags & 1);
+            panel_store(c + (size_t)(first + i) * n + column, low[i], high[i], wanted_column - column, flags & 1);
 }

@@ -3,7 +3,7 @@
  *         each per row (layer norm) or per column (batch norm); partial: [slices, width]
  * launch  layer_norm_backward: one work-item per row; fold_slices, batch_merge, batch_running: one per column; the others
  *         (VECTORs of columns, slices)
- * cost    layer norm reads x and dy four times; batch norm reads x three times forward, x and dy twice backward
+ * cost    layer norm reads x and dy four times; batch norm reads x twice forward, x and dy twice backward
  * error   |dx - twin| <= 1e-5 * max|dx|; parameters 1e-5 * max|dgamma|
  * twin    twin_layer_norm_backward, twin_batch_norm, twin_batch_norm_backward
  * note    slices of rows, then the slices in order: no atomics, the same bits each time; variances of slices are joined
@@ -97,19 +97,28 @@ kernel void layer_norm_backward(global float *dx, global float *stats, global co
     }
 }
 
-/* partial[slice] = means | sums of squares about them. */
+/* partial[slice] = means | sums of squares about them; by CHUNKs of rows that stay in the nearest cache. */
+#define CHUNK 64
 kernel void batch_slices(global float *partial, global const float *x, const int rows, const int columns,
                          const int slices)
 {
     const int c = (int)get_global_id(0) * VECTOR, slice = (int)get_global_id(1), n = columns - c;
     if (n <= 0) return;
     const int start = slice_start(rows, slices, slice), end = slice_start(rows, slices, slice + 1);
-    VEC sum = (VEC)(0.0f), squares = (VEC)(0.0f);
-    for (int r = start; r < end; r++) sum += load_some(x + (size_t)r * columns + c, n);
-    const VEC mean = sum / (float)(end - start);
-    for (int r = start; r < end; r++) {
-        const VEC d = load_some(x + (size_t)r * columns + c, n) - mean;
-        squares = fma(d, d, squares);
+    VEC mean = (VEC)(0.0f), squares = (VEC)(0.0f);
+    for (int first = start; first < end; first += CHUNK) {
+        const int last = min(first + CHUNK, end);
+        const float more = last - first, before = first - start;
+        VEC sum = (VEC)(0.0f), part = (VEC)(0.0f);
+        for (int r = first; r < last; r++) sum += load_some(x + (size_t)r * columns + c, n);
+        const VEC here = sum / more;
+        for (int r = first; r < last; r++) {
+            const VEC d = load_some(x + (size_t)r * columns + c, n) - here;
+            part = fma(d, d, part);
+        }
+        const VEC apart = here - mean;
+        mean += apart * (more / (before + more));
+        squares += part + apart * apart * (before * more / (before + more));
     }
     partial += (size_t)slice * columns * 2 + c;
     store_some(mean, partial, n);

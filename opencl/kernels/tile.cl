@@ -1,5 +1,6 @@
-/* The register tile shared by gemm.cl and conv.cl: ROWS rows by two vectors of columns. Weights come in panels of two
- * vectors, k-major, so that one step along k loads two vectors and broadcasts one number per row.
+/* The register tile shared by gemm.cl, conv.cl, matmul.cl and conv_backward.cl: ROWS rows by two vectors of columns.
+ * Weights come in panels of two vectors, k-major, so that one step along k loads two vectors and broadcasts one number
+ * per row.
  * SPDX-License-Identifier: Apache-2.0 */
 #define WIDTH (2 * VECTOR)
 
@@ -44,5 +45,23 @@ static inline void tile_activate(global float *y, int first, int end, int n, int
         } else {
             for (int c = 0; c < columns; c++) row[c] = activate(row[c], act);
         }
+    }
+}
+
+/* Writes or adds one row of a panel that overlaps the one before it by `skip` columns. */
+static inline void panel_store(global float *c, VEC low, VEC high, int skip, int add)
+{
+    if (skip == 0) {
+        if (add) {
+            low += VLOAD(0, c);
+            high += VLOAD(1, c);
+        }
+        VSTORE(low, 0, c);
+        VSTORE(high, 1, c);
+    } else {
+        float part[WIDTH];
+        VSTORE(low, 0, part);
+        VSTORE(high, 1, part);
+        for (int i = skip; i < WIDTH; i++) c[i] = add ? c[i] + part[i] : part[i];
     }
 }
