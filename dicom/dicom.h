@@ -122,20 +122,35 @@ unsigned cot_colour_tolerance(bool lossy);
 cot_status cot_gate_colour(size_t coloured, size_t pixels, bool lossy, cot_error *err);
 
 /* ---- report ------------------------------------------------------------------------------------------ */
+typedef enum cot_report_kind {
+    COT_REPORT_READING,     /* text for people: Enhanced SR, or Basic Text SR */
+    COT_REPORT_MEASUREMENT  /* TID 1500, regions on the image: Comprehensive 3D SR, or Comprehensive SR */
+} cot_report_kind;
 typedef struct cot_report_options {
-    cot_code title;            /* root concept, not 126000 */
+    cot_code title;            /* root concept of the reading report, not 126000 */
     const char *manufacturer, *station, *uid_root; /* uid_root "" or NULL = 2.25 */
     const char *program_version;
-    unsigned series_number;
+    unsigned series_number;    /* of the reading report; the measurement report has the next */
     const char *predecessor;   /* path of the report this one replaces, or NULL */
-    bool basic_text;           /* Basic Text SR instead of Enhanced SR (numbers as text) */
+    bool basic_text;           /* reading: Basic Text SR instead of Enhanced SR (numbers as text) */
+    cot_report_kind kind;
+    bool comprehensive;        /* measurement: Comprehensive SR instead of Comprehensive 3D SR; the same content */
+    bool by_reference;         /* measurement: premises as by-reference items (some readers cannot open those) */
 } cot_report_options;
 typedef struct cot_report_made { char sop_class[65], sop_instance[65], series[65], study[65]; } cot_report_made;
-/* Writes the reading report of `chain` about the image in `source` (guarded Part 10 file) to `path`, fsynced.
- * Same source data set, model, schema, kind -> byte-identical identity (UIDs); content dates are taken from `now_utc` (seconds). */
+/* Writes the report of `chain` about the image in `source` (guarded Part 10 file) to `path`, fsynced.
+ * Same source data set, model, schema, kind -> byte-identical identity (UIDs); content dates are taken from `now_utc` (seconds).
+ * A measurement report of a chain without measurements is COT_E_REFUSED (cot_report_measurable tells before). */
 cot_status cot_report_write(cot_report_made *made, const char *path, const char *source, const char *dataset_sha256,
                             const cot_chain *chain, const cot_steps *steps, const cot_report_options *options,
                             int64_t now_utc, cot_error *err);
+/* The same for several images of one study and patient, read by one model: a measurement report with groups per image
+ * (options->kind must say so when n > 1). At most 64 images, each once. */
+typedef struct cot_report_image { const char *source, *dataset_sha256; const cot_chain *chain; } cot_report_image;
+cot_status cot_report_write_study(cot_report_made *made, const char *path, const cot_report_image *images, size_t n,
+                                  const cot_steps *steps, const cot_report_options *options, int64_t now_utc, cot_error *err);
+/* Not refused, not read by force, and at least one step answered. */
+bool cot_report_measurable(const cot_chain *chain);
 /* Name-based UID (UUIDv5 as 2.25, or under root): same name, same UID. */
 void cot_uid_derive(char uid[65], const char *root, const char *name);
 

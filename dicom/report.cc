@@ -26,6 +26,24 @@ size_t report_job::steps_available() const
     return n;
 }
 
+bool report_job::complete() const
+{
+    const auto answers_all = [&](const cot_chain &c) {
+        size_t n = 0;
+        for (size_t s = 0; c.state != COT_CHAIN_REFUSED && s < c.n_steps; s++) n += c.answers[s].available;
+        return c.state != COT_CHAIN_REFUSED && !c.forced_id[0] && n == c.n_steps;
+    };
+    bool all = answers_all(*chain);
+    for (const report_picture &picture : more) all = all && answers_all(*picture.chain);
+    return all;
+}
+
+const char *report_job::sop_class() const
+{
+    if (measures()) return options->comprehensive ? UID_ComprehensiveSRStorage : UID_Comprehensive3DSRStorage;
+    return options->basic_text ? UID_BasicTextSRStorage : UID_EnhancedSRStorage;
+}
+
 static std::string first_of(const char *a, const char *b)
 {
     const std::string first = text_line(a ? a : "", LONG_STRING_CHARACTERS);
@@ -50,47 +68,24 @@ std::string uid_of(const report_job &job, const std::string &name)
     return uid;
 }
 
-/* ---- what the caller gives must agree with itself ---- */
-static void check_answer(const cot_answer &answer, const cot_step &step)
-{
-    const std::string where = std::string("report: step ") + step.id;
-    if (answer.n_options != step.n_options)
-        report_fail(COT_E_BUG, where + " has another number of options than the schema");
-    if (!answer.available) return;
-    if (!answer.probability || answer.answer >= answer.n_options)
-        report_fail(COT_E_BUG, where + " has no answer among its options");
-    for (size_t o = 0; o < answer.n_options; o++)
-        if (!(answer.probability[o] >= 0 && answer.probability[o] <= 1))
-            report_fail(COT_E_BUG, where + " has a probability outside 0..1");
-}
-
-static void check_arguments(const report_job &job)
-{
-    const cot_chain &chain = *job.chain;
-    if (std::strcmp(job.options->title.value, "126000") == 0)
-        report_fail(COT_E_CONFIG,
-                    "report title 126000 is that of measurement reports, which viewers do not show as text. "
-                    "Choose another, e.g. (18748-4, LN, \"Diagnostic Imaging Report\")");
-    if (chain.schema_sha256[0] && std::strcmp(chain.schema_sha256, job.steps->sha256) != 0)
-        report_fail(COT_E_BUG, "report: the chain was read under another step schema than the one given");
-    if (job.refused()) return;
-    if (!chain.answers || chain.n_steps != job.steps->n_steps || chain.n_steps == 0)
-        report_fail(COT_E_BUG, "report: the chain has another number of steps than the schema");
-    for (size_t s = 0; s < chain.n_steps; s++) check_answer(chain.answers[s], job.steps->steps[s]);
-}
-
 /* ---- identity ---- */
 /* A UID names one content for ever. Raise this by one in every commit after which the same image, model, schema, options and
  * program version give a report with other words, items or order, or with other numbers because pixels are decoded, rendered
  * or scaled differently. */
-#define CONTENT_VERSION "2"
+#define CONTENT_VERSION "3"
+
+static std::string kind_name(const cot_report_options &o)
+{
+    if (o.kind == COT_REPORT_READING) return o.basic_text ? "reading-basic-" : "reading-enhanced-";
+    return std::string(o.comprehensive ? "measurement-2d-" : "measurement-3d-") + (o.by_reference ? "reference-" : "");
+}
 
 /* Everything the content follows from. */
 static std::string reading_name(const report_job &job)
 {
     const cot_report_options &o = *job.options;
-    const cot_reader &reader = job.chain->reader;
-    std::string name = std::string(o.basic_text ? "reading-basic-" : "reading-enhanced-") + CONTENT_VERSION;
+    const cot_reader &reader = job.chain->reader, &other = job.chain->other;
+    std::string name = kind_name(o) + CONTENT_VERSION;
     for (const std::string &part :
          {job.source.sop_instance, job.dataset_sha256, std::string(reader.package_sha256), std::string(reader.version),
           std::string(job.steps->sha256), std::string(o.title.value), std::string(o.title.scheme),
@@ -99,13 +94,16 @@ static std::string reading_name(const report_job &job)
         name += "|" + part;
     if (job.refused()) name += std::string("|") + job.chain->refusal_id;
     if (job.forced()) name += std::string("|forced|") + job.chain->forced_id;
+    if (job.chain->has_other) name += std::string("|other|") + other.package_sha256 + "|" + other.version;
+    for (const report_picture &picture : job.more)
+        name += "|" + picture.source.sop_instance + "|" + picture.dataset_sha256;
     return name;
 }
 
 static void set_identity(report_job &job)
 {
     const auto put = [](char(&to)[65], const std::string &uid) { snprintf(to, sizeof to, "%s", uid.c_str()); };
-    put(job.made.sop_class, job.options->basic_text ? UID_BasicTextSRStorage : UID_EnhancedSRStorage);
+    put(job.made.sop_class, job.sop_class());
     put(job.made.sop_instance, uid_of(job, "report|" + reading_name(job)));
     put(job.made.series, uid_of(job, "report-series|" + reading_name(job)));
     put(job.made.study, job.source.study);
@@ -186,13 +184,23 @@ static std::string part10_bytes(DcmFileFormat &file)
     return bytes;
 }
 
+static DSRTypes::E_DocumentType document_type(const report_job &job)
+{
+    if (job.measures())
+        return job.options->comprehensive ? DSRTypes::DT_ComprehensiveSR : DSRTypes::DT_Comprehensive3DSR;
+    return job.options->basic_text ? DSRTypes::DT_BasicTextSR : DSRTypes::DT_EnhancedSR;
+}
+
 static std::string report_bytes(const report_job &job)
 {
-    DSRDocument document(job.options->basic_text ? DSRTypes::DT_BasicTextSR : DSRTypes::DT_EnhancedSR);
+    DSRDocument document(document_type(job));
     report_require(document.createNewSeriesInStudy(job.source.study.c_str()), "report: new series in the study");
     report_require(document.setSpecificCharacterSetType(DSRTypes::CS_UTF8), "report: character set");
-    report_tree tree = {document.getTree(), job.options->basic_text};
-    content_reading(tree, job);
+    report_tree tree = {document.getTree(), job.options->basic_text && !job.measures()};
+    if (job.measures())
+        content_measurements(tree, job);
+    else
+        content_reading(tree, job);
     header_before_write(document, job);
     DcmFileFormat file;
     report_require(document.write(*file.getDataset()), "report: make the data set");
@@ -200,17 +208,33 @@ static std::string report_bytes(const report_job &job)
     return part10_bytes(file);
 }
 
-extern "C" cot_status cot_report_write(cot_report_made *made, const char *path, const char *source,
-                                       const char *dataset_sha256, const cot_chain *chain, const cot_steps *steps,
-                                       const cot_report_options *options, int64_t now_utc, cot_error *err)
+/* ---- the entry ---- */
+static void read_images(report_job &job, const cot_report_image *images, size_t n)
+{
+    job.chain = images[0].chain;
+    job.dataset_sha256 = images[0].dataset_sha256;
+    job.more.resize(n - 1);
+    for (size_t i = 1; i < n; i++) {
+        job.more[i - 1].chain = images[i].chain;
+        job.more[i - 1].dataset_sha256 = images[i].dataset_sha256;
+    }
+    check_arguments(job);
+    source_read(job.source, images[0].source);
+    for (size_t i = 1; i < n; i++) source_read(job.more[i - 1].source, images[i].source);
+    check_images(job);
+}
+
+extern "C" cot_status cot_report_write_study(cot_report_made *made, const char *path, const cot_report_image *images,
+                                             size_t n, const cot_steps *steps, const cot_report_options *options,
+                                             int64_t now_utc, cot_error *err)
 try {
     report_job job;
-    job.chain = chain;
     job.steps = steps;
     job.options = options;
-    job.dataset_sha256 = dataset_sha256;
-    check_arguments(job);
-    source_read(job.source, source);
+    if (n < 1 || n > REPORT_IMAGES || (n > 1 && !job.measures()))
+        report_fail(COT_E_BUG, "report: it can be about one image, a measurement report about 1 to " +
+                                   std::to_string(REPORT_IMAGES));
+    read_images(job, images, n);
     set_identity(job);
     set_time(job, now_utc);
     read_predecessor(job);
@@ -222,4 +246,19 @@ try {
     return cot_fail(err, failure.status, "%s", failure.text.c_str());
 } catch (...) {
     return fail_exception(err, "report");
+}
+
+extern "C" cot_status cot_report_write(cot_report_made *made, const char *path, const char *source,
+                                       const char *dataset_sha256, const cot_chain *chain, const cot_steps *steps,
+                                       const cot_report_options *options, int64_t now_utc, cot_error *err)
+{
+    const cot_report_image image = {source, dataset_sha256, chain};
+    return cot_report_write_study(made, path, &image, 1, steps, options, now_utc, err);
+}
+
+extern "C" bool cot_report_measurable(const cot_chain *chain)
+{
+    bool any = false;
+    for (size_t s = 0; chain->answers && s < chain->n_steps; s++) any = any || chain->answers[s].available;
+    return any && chain->state != COT_CHAIN_REFUSED && !chain->forced_id[0];
 }

@@ -49,5 +49,53 @@ inline const cot_code refusal = {"REFUSAL", COT_REPORT_SCHEME, "Reason code"};
 inline const cot_code body_part = {"BODY_PART", COT_REPORT_SCHEME, "Body Part Examined"};
 inline const cot_code view_position = {"VIEW_POSITION", COT_REPORT_SCHEME, "View Position"};
 inline const cot_code object_kind = {"OBJECT", COT_REPORT_SCHEME, "Kind of object"};
+/* ---- the measurement report ---- */
+/* TID 1500, 1600, 1601, 1602, 1410 and what they include; CID 7021, 244 */
+inline const cot_code measurement_report = {"126000", "DCM", "Imaging Measurement Report"};
+inline const cot_code image_library = {"111028", "DCM", "Image Library"};
+inline const cot_code image_library_group = {"126200", "DCM", "Image Library Group"};
+inline const cot_code imaging_measurements = {"126010", "DCM", "Imaging Measurements"};
+inline const cot_code measurement_group = {"125007", "DCM", "Measurement Group"};
+inline const cot_code qualitative_evaluations = {"C0034375", "UMLS", "Qualitative Evaluations"};
+inline const cot_code tracking_identifier = {"112039", "DCM", "Tracking Identifier"};
+inline const cot_code tracking_uid = {"112040", "DCM", "Tracking Unique Identifier"};
+inline const cot_code image_region = {"111030", "DCM", "Image Region"};
+inline const cot_code region_purpose = {"130400", "DCM", "Geometric purpose of region"};
+inline const cot_code bounded_by = {"75958009", "SCT", "Bounded by"};
+inline const cot_code probability = {"122157", "DCM", "Probability"};
+inline const cot_code percent = {"%", "UCUM", "Percent"};
+/* TID 1602, 1604: image library descriptors; CID 29, 4031 */
+inline const cot_code target_region = {"123014", "DCM", "Target Region"};
+inline const cot_code chest = {"816094009", "SCT", "Chest"};
+inline const cot_code study_date = {"111060", "DCM", "Study Date"};
+inline const cot_code study_time = {"111061", "DCM", "Study Time"};
+inline const cot_code content_date = {"111018", "DCM", "Content Date"};
+inline const cot_code content_time = {"111019", "DCM", "Content Time"};
+inline const cot_code acquisition_date = {"126201", "DCM", "Acquisition Date"};
+inline const cot_code acquisition_time = {"126202", "DCM", "Acquisition Time"};
+inline const cot_code rows = {"110910", "DCM", "Pixel Data Rows"};
+inline const cot_code columns = {"110911", "DCM", "Pixel Data Columns"};
+inline const cot_code pixels = {"{pixels}", "UCUM", "pixels"};
+inline const cot_code orientation_row = {"111044", "DCM", "Patient Orientation Row"};
+inline const cot_code orientation_column = {"111043", "DCM", "Patient Orientation Column"};
+inline const cot_code spacing_horizontal = {"111026", "DCM", "Horizontal Pixel Spacing"};
+inline const cot_code spacing_vertical = {"111066", "DCM", "Vertical Pixel Spacing"};
+inline const cot_code millimetre = {"mm", "UCUM", "millimeter"};
+/* our own */
+inline const cot_code step = {"STEP", COT_REPORT_SCHEME, "Reasoning step"};
+inline const cot_code region_basis = {"REGIONBASIS", COT_REPORT_SCHEME, "Basis of region"};
+inline const cot_code basis_relevance = {"RELEVANCE", COT_REPORT_SCHEME, "Relevance map of the model, thresholded"};
+inline const cot_code basis_whole = {"WHOLE_IMAGE", COT_REPORT_SCHEME, "Whole image: the relevance map has no region"};
+inline const cot_code basis_none = {"NOT_LOCATED", COT_REPORT_SCHEME, "Whole image: no relevance map was made"};
+inline const cot_code share = {"SHARE", COT_REPORT_SCHEME, "Share of the relevance inside the region"};
+inline const cot_code place = {"PLACE", COT_REPORT_SCHEME, "Place of the region"};
+inline const cot_code effect = {"EFFECT", COT_REPORT_SCHEME, "Change of probability that this step makes"};
+inline const cot_code all_options = {"ALL_OPTIONS", COT_REPORT_SCHEME, "Probabilities of all answers"};
+inline const cot_code option = {"OPTION", COT_REPORT_SCHEME, "Answer option"};
+inline const cot_code other_answer = {"OTHER_ANSWER", COT_REPORT_SCHEME, "Answer of the second reader"};
+inline const cot_code other_options = {"OTHER_OPTIONS", COT_REPORT_SCHEME, "Probabilities of the second reader"};
+inline const cot_code agreement = {"AGREEMENT", COT_REPORT_SCHEME, "The two readers"};
+inline const cot_code agree = {"AGREE", COT_REPORT_SCHEME, "agree"};
+inline const cot_code disagree = {"DISAGREE", COT_REPORT_SCHEME, "disagree: a person should look here first"};
 } // namespace concept_of
 #endif

@@ -102,9 +102,17 @@ std::vector<std::string> context_algorithm_parameters(const report_job &job)
     parameter("step schema SHA-256", job.steps->sha256);
     parameter("image data set SHA-256", job.dataset_sha256);
     parameter("rendering", job.chain->rendering);
+    if (job.chain->range_from_pixels) parameter("grey range", "taken from the pixels");
     parameter("device", reader.device);
     parameter("program", reader.program[0]              ? reader.program
                          : job.options->program_version ? job.options->program_version
                                                         : "");
+    if (job.chain->has_other) {
+        const cot_reader &other = job.chain->other;
+        parameter("second reader", other.name);
+        parameter("second reader's version", other.version);
+        parameter("second reader's role", other.role);
+        parameter("second reader's package SHA-256", other.package_sha256);
+    }
     return parameters;
 }

@@ -13,13 +13,14 @@ static std::string given(const char *text, size_t characters = LONG_STRING_CHARA
 static void set_series_and_equipment(DSRDocument &document, const report_job &job)
 {
     const cot_reader &reader = job.chain->reader;
-    const std::string description = job.refused()  ? "AI chest X-ray: not analysed"
-                                    : job.forced() ? "AI reading, forced on an image outside its scope, not verified"
-                                                   : "AI chest X-ray reading, not verified";
+    const std::string description = job.measures()  ? "AI chest X-ray measurements, not verified"
+                                    : job.refused() ? "AI chest X-ray: not analysed"
+                                    : job.forced()  ? "AI reading, forced on an image outside its scope, not verified"
+                                                    : "AI chest X-ray reading, not verified";
     std::string software = given(reader.program[0] ? reader.program : job.options->program_version);
     if (reader.version[0]) software += "\\" + given((std::string("model ") + reader.version).c_str());
     report_require(document.setSeriesDescription(description.c_str()), "report: series description");
-    report_require(document.setSeriesNumber(std::to_string(job.options->series_number).c_str()),
+    report_require(document.setSeriesNumber(std::to_string(job.options->series_number + job.measures()).c_str()),
                    "report: series number");
     report_require(document.setInstanceNumber("1"), "report: instance number");
     report_require(document.setSeriesDate(job.date.c_str()), "report: series date");
@@ -59,16 +60,21 @@ static void add_schemes(DSRDocument &document, const report_job &job)
         add_scheme(document, job, COT_REPORT_SCHEME, "Step-CoT report sections", job.manufacturer());
 }
 
-void header_before_write(DSRDocument &document, const report_job &job)
+static void add_evidence(DSRDocument &document, const report_source &source)
 {
-    const report_source &source = job.source;
-    set_series_and_equipment(document, job);
-    set_flags(document, job);
-    add_schemes(document, job);
     report_require(document.getCurrentRequestedProcedureEvidence().addItem(source.study.c_str(), source.series.c_str(),
                                                                            source.sop_class.c_str(),
                                                                            source.sop_instance.c_str()),
                    "report: evidence");
+}
+
+void header_before_write(DSRDocument &document, const report_job &job)
+{
+    set_series_and_equipment(document, job);
+    set_flags(document, job);
+    add_schemes(document, job);
+    add_evidence(document, job.source);
+    for (const report_picture &picture : job.more) add_evidence(document, picture.source);
     if (!job.predecessor_instance.empty())
         report_require(
             document.getPredecessorDocuments().addItem(job.predecessor_study.c_str(), job.predecessor_series.c_str(),

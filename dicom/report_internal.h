@@ -35,7 +35,8 @@ std::string text_percent(double fraction); /* "92.1" */
 
 /* ---- what the image brings along: report_source.cc ---- */
 struct report_source {
-    DcmDataset head; /* patient, study and request attributes, UTF-8 */
+    DcmDataset head;        /* patient, study and request attributes, UTF-8 */
+    DcmDataset acquisition; /* what an image library tells of the image; only values that keep their format */
     std::string sop_class, sop_instance, series, study;
     std::string modality, body_part, view_position, rows, columns, transfer_syntax;
     bool child = false;                 /* Patient's Age, or birth and study date: under 18 years */
@@ -49,8 +50,14 @@ void source_copy_modules(const report_source &source, DcmItem &report);
 bool japanese_to_utf8(DcmItem &item);
 
 /* ---- the job ---- */
-struct report_job {
+struct report_picture { /* one image of the study and what was read in it */
     report_source source;
+    const cot_chain *chain = nullptr;
+    std::string dataset_sha256;
+};
+struct report_job {
+    report_source source;             /* of the first image; so are chain and dataset_sha256 */
+    std::vector<report_picture> more; /* the further images of a measurement report */
     const cot_chain *chain;
     const cot_steps *steps;
     const cot_report_options *options;
@@ -59,15 +66,22 @@ struct report_job {
     std::string predecessor_class, predecessor_instance, predecessor_series, predecessor_study; /* "" without one */
     std::string date, time; /* of content, in the image's time zone if it tells, else this machine's */
     cot_report_made made;
+    bool measures() const { return options->kind == COT_REPORT_MEASUREMENT; }
+    const char *sop_class() const;
     bool refused() const { return chain->state == COT_CHAIN_REFUSED; }
     bool forced() const { return chain->forced_id[0] != 0; }
     size_t steps_available() const;
-    bool complete() const { return !refused() && !forced() && steps_available() == chain->n_steps; }
+    bool complete() const;            /* every step of every image has an answer, and no gate was overruled */
     std::string manufacturer() const; /* never empty: some attributes must have a value */
     std::string model_name() const;   /* of the model, or of this program when no model was asked */
     const char *root() const { return options->uid_root ? options->uid_root : ""; }
 };
 std::string uid_of(const report_job &job, const std::string &name);
+
+/* ---- arguments: report_check.cc ---- */
+enum { REPORT_IMAGES = 64 };
+void check_arguments(const report_job &job);
+void check_images(const report_job &job); /* after they were read */
 
 /* ---- content items: report_tree.cc ---- */
 struct report_tree {
@@ -75,6 +89,16 @@ struct report_tree {
     bool basic; /* Basic Text SR: numbers become text */
 };
 size_t tree_root(report_tree &t, const cot_code &title);
+/* An item of any kind as the last child of `parent`, which becomes the current one; the id by which it can be found again. */
+size_t tree_item(report_tree &t, size_t parent, DSRTypes::E_RelationshipType relation, DSRTypes::E_ValueType type,
+                 const cot_code &name);
+size_t tree_item_string(report_tree &t, size_t parent, DSRTypes::E_RelationshipType relation,
+                        DSRTypes::E_ValueType type, const cot_code &name, const std::string &value);
+size_t tree_item_code(report_tree &t, size_t parent, DSRTypes::E_RelationshipType relation, const cot_code &name,
+                      const cot_code &value);
+size_t tree_item_number(report_tree &t, size_t parent, DSRTypes::E_RelationshipType relation, const cot_code &name,
+                        const std::string &value, const cot_code &unit);
+void tree_template(report_tree &t, size_t item, const char *tid); /* Content Template Sequence: of DCMR */
 /* Each adds one item as the last child of `parent`; tree_text as many as the text is long, none for an empty one. */
 size_t tree_container(report_tree &t, size_t parent, const cot_code &name);
 void tree_text(report_tree &t, size_t parent, const cot_code &name, const std::string &text);
@@ -100,6 +124,9 @@ std::vector<std::string> context_algorithm_parameters(const report_job &job);
 
 /* ---- the reading report: report_content.cc ---- */
 void content_reading(report_tree &t, const report_job &job);
+
+/* ---- the measurement report: measurement*.cc ---- */
+void content_measurements(report_tree &t, const report_job &job);
 
 /* ---- around the tree: report_header.cc ---- */
 void header_before_write(DSRDocument &document, const report_job &job); /* what DSRDocument knows */

@@ -102,6 +102,11 @@ static const DcmTagKey working_tags[] = {
     DCM_PlacerOrderNumberImagingServiceRequest,
     DCM_FillerOrderNumberImagingServiceRequest,
 };
+/* What an image library (TID 1602) tells; report_library.cc takes what is there. */
+static const DcmTagKey library_tags[] = {
+    DCM_ContentDate,        DCM_ContentTime,  DCM_AcquisitionDate,    DCM_AcquisitionTime,
+    DCM_PatientOrientation, DCM_PixelSpacing, DCM_ImagerPixelSpacing, DCM_ImageLaterality,
+};
 /* A report without these would belong to nobody: a damaged one is refused, other damaged attributes are left out. */
 static const DcmTagKey identity_tags[] = {
     DCM_PatientName, DCM_PatientID, DCM_IssuerOfPatientID, DCM_PatientBirthDate, DCM_PatientSex, DCM_AccessionNumber,
@@ -263,6 +268,7 @@ void source_read(report_source &source, const char *path)
     copy_attribute(original, image, DCM_SpecificCharacterSet);
     for (const DcmTagKey &key : module_tags) copy_attribute(original, image, key);
     for (const DcmTagKey &key : working_tags) copy_attribute(original, image, key);
+    for (const DcmTagKey &key : library_tags) copy_attribute(source.acquisition, image, key);
     source.head = original;
     convert_text(source, original);
     source.child = is_child(source.head);

@@ -249,6 +249,55 @@ static inline cot_chain *case_forced(const cot_steps *steps)
     case_copy(chain->forced, sizeof chain->forced, "body part HIP is not a chest");
     return chain;
 }
+/* A simple polygon within the 16 x 16 image; `n` moves and shapes it. */
+static inline void case_region(cot_region *region, size_t n, float share)
+{
+    const float left = 1 + (float)(n % 5), top = 2 + (float)(n % 3), size = 3 + (float)(n % 7) * 0.75f;
+    const cot_point points[5] = {{left, top},
+                                 {left + size, top + 0.5f},
+                                 {left + size + 0.25f, top + size},
+                                 {left + size / 2, top + size + 1.125f},
+                                 {left, top + size}};
+    cot_error err = COT_ERROR_INIT;
+    if (cot_region_points(region, 5, &err) != COT_OK) abort();
+    memcpy(region->points, points, sizeof points);
+    region->share = share;
+}
+/* Regions (step 0 two, step 1 none: whole image, step 2 not located), influences of all earlier steps, a second reader. */
+static inline void case_evidence(cot_chain *chain)
+{
+    cot_error err = COT_ERROR_INIT;
+    chain->rows = chain->cols = 16;
+    chain->has_other = true;
+    chain->other = chain->reader;
+    case_copy(chain->other.name, sizeof chain->other.name, "Step-CoT teacher (demonstration)");
+    case_copy(chain->other.role, sizeof chain->other.role, "teacher");
+    memset(chain->other.package_sha256, 'b', 64);
+    for (size_t s = 0; s < chain->n_steps; s++) {
+        cot_answer *a = &chain->answers[s];
+        if (!a->available) continue;
+        a->located = s != 2;
+        const size_t n_regions = s == 0 ? 2 : s == 1 || s == 2 ? 0 : 1;
+        if (cot_answer_regions(a, n_regions, &err) != COT_OK) abort();
+        for (size_t r = 0; r < n_regions; r++) case_region(&a->regions[r], s + 7 * r, r ? 0.125f : 0.6125f);
+        if (n_regions) case_copy(a->place, sizeof a->place, "right lower zone");
+        a->weighed = true;
+        size_t n = 0;
+        for (size_t k = 0; k < s; k++) n += chain->answers[k].available;
+        if (cot_answer_influences(a, n, &err) != COT_OK) abort();
+        for (size_t k = 0, i = 0; k < s; k++)
+            if (chain->answers[k].available)
+                a->influences[i] = (cot_influence){k, (i % 2 ? -0.3f : 0.4f) / (float)(i + 1)}, i++;
+        if (cot_answer_other(a, &err) != COT_OK) abort();
+        a->other.available = true;
+        a->other.answer = s % 2 ? a->answer : a->second;
+        memcpy(a->other.probability, a->probability, a->n_options * sizeof *a->probability);
+        a->other.probability[a->answer] = a->probability[a->second];
+        a->other.probability[a->second] = a->probability[a->answer];
+        if (s % 2) memcpy(a->other.probability, a->probability, a->n_options * sizeof *a->probability);
+        a->disagreement = a->other.answer != a->answer;
+    }
+}
 static inline cot_report_options case_options(void)
 {
     cot_report_options options;
@@ -261,6 +310,13 @@ static inline cot_report_options case_options(void)
     options.uid_root = "";
     options.program_version = "stepcot 0.1.0";
     options.series_number = 9701;
+    return options;
+}
+
+static inline cot_report_options case_measurement(void)
+{
+    cot_report_options options = case_options();
+    options.kind = COT_REPORT_MEASUREMENT;
     return options;
 }
 
