@@ -9,6 +9,10 @@
 typedef enum backward_family {
     BACK_MATMUL,
     BACK_PRODUCT,
+    BACK_DROPOUT,
+    BACK_LOSSES,
+    BACK_ALIGNMENT,
+    BACK_ADAMW,
     BACK_ELEMENTWISE,
     BACK_NORM,
     BACK_POOL,
@@ -32,6 +36,10 @@ struct backward {
     extern const size_t cot_kernels_##name##_size;
 EMBEDDED(matmul)
 EMBEDDED(product_backward)
+EMBEDDED(dropout)
+EMBEDDED(losses)
+EMBEDDED(alignment)
+EMBEDDED(adamw)
 EMBEDDED(elementwise_backward)
 EMBEDDED(norm_backward)
 EMBEDDED(pool_backward)
@@ -55,6 +63,10 @@ typedef struct family_text {
 static const family_text families[BACK_FAMILIES] = {
     [BACK_MATMUL] = FAMILY(matmul, true),
     [BACK_PRODUCT] = FAMILY(product_backward, false),
+    [BACK_DROPOUT] = FAMILY(dropout, false),
+    [BACK_LOSSES] = FAMILY(losses, false),
+    [BACK_ALIGNMENT] = FAMILY(alignment, false),
+    [BACK_ADAMW] = FAMILY(adamw, false),
     [BACK_ELEMENTWISE] = FAMILY(elementwise_backward, false),
     [BACK_NORM] = FAMILY(norm_backward, false),
     [BACK_POOL] = FAMILY(pool_backward, false),
@@ -74,6 +86,19 @@ typedef struct kernel_entry {
 static const kernel_entry table[BACKWARD_MATMUL] = {
     [BACKWARD_DOT] = {"dot_tile", BACK_PRODUCT, true},
     [BACKWARD_PLAIN] = {"product_plain", BACK_PRODUCT, false},
+    [TRAINING_DROPOUT] = {"dropout", BACK_DROPOUT, false},
+    [TRAINING_ACTIVATION_FROM] = {"activation_from", BACK_DROPOUT, true},
+    [TRAINING_REPEAT] = {"repeat_item", BACK_DROPOUT, true},
+    [TRAINING_CROSS_ENTROPY] = {"cross_entropy", BACK_LOSSES, false},
+    [TRAINING_SOFT_KL] = {"soft_kl", BACK_LOSSES, false},
+    [TRAINING_SOFTEN] = {"soften", BACK_ALIGNMENT, true},
+    [TRAINING_ALIGNMENT_MEANS] = {"alignment_means", BACK_ALIGNMENT, false},
+    [TRAINING_ALIGNMENT_GRAM] = {"alignment_gram", BACK_ALIGNMENT, true},
+    [TRAINING_ALIGNMENT_FACTORS] = {"alignment_factors", BACK_ALIGNMENT, true},
+    [TRAINING_ALIGNMENT_FEATURE] = {"alignment_feature", BACK_ALIGNMENT, true},
+    [TRAINING_SQUARE_SUMS] = {"square_sums", BACK_ADAMW, true},
+    [TRAINING_NORM] = {"norm_finish", BACK_ADAMW, true},
+    [TRAINING_ADAMW] = {"adamw", BACK_ADAMW, true},
     [BACKWARD_COLUMNS] = {"column_sums", BACK_NORM, true},
     [BACKWARD_FOLD] = {"fold_slices", BACK_NORM, false},
     [BACKWARD_ACTIVATION_FORWARD] = {"activation_forward", BACK_ELEMENTWISE, true},

@@ -1,6 +1,6 @@
 /* Gradients of attention over tokens and of graph attention; probabilities are computed again. One thread per device.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "opencl/backward_device.h"
+#include "opencl/training_device.h"
 
 #include <math.h>
 
@@ -110,10 +110,10 @@ done:
     return status;
 }
 
-cot_status cot_graph_attention_backward(cot_buffer *dz, cot_buffer *da_src, cot_buffer *da_dst, cot_buffer *dbias,
-                                        const cot_buffer *dy, const cot_buffer *z, const cot_buffer *a_src,
-                                        const cot_buffer *a_dst, size_t items, size_t nodes, size_t heads, size_t out,
-                                        cot_error *err)
+cot_status graph_attention_masked_backward(cot_buffer *dz, cot_buffer *da_src, cot_buffer *da_dst, cot_buffer *dbias,
+                                           const cot_buffer *dy, const cot_buffer *z, const cot_buffer *a_src,
+                                           const cot_buffer *a_dst, const cot_buffer *factors, size_t items,
+                                           size_t nodes, size_t heads, size_t out, cot_error *err)
 {
     cot_status status = COT_OK;
     cot_device *device = dy->device;
@@ -124,10 +124,17 @@ cot_status cot_graph_attention_backward(cot_buffer *dz, cot_buffer *da_src, cot_
     if (dz) COT_TRY(buffer_check(dz, device, p.rows * p.columns, "graph attention backward: nodes' gradient", err));
     if (dz && (dz->mem == dy->mem || dz->mem == z->mem))
         return cot_fail(err, COT_E_BUG, "graph attention backward: the result is one of the inputs");
-    const cl_int4 sizes = {{(cl_int)nodes, (cl_int)heads, (cl_int)out, dz != NULL}};
+    const cl_int4 sizes = {{(cl_int)nodes, (cl_int)heads, (cl_int)out, (dz ? 1 : 0) | (factors ? 2 : 0)}};
     const cl_int n = (cl_int)p.ends_n;
-    const kernel_arg scores[] = {ARG_BUFFER(p.alpha), ARG_BUFFER(p.dl),  ARG_BUFFER(dy),   ARG_BUFFER(z),
-                                 ARG_BUFFER(a_src),   ARG_BUFFER(a_dst), ARG_VALUE(sizes), ARG_VALUE(n)};
+    const kernel_arg scores[] = {ARG_BUFFER(p.alpha),
+                                 ARG_BUFFER(p.dl),
+                                 ARG_BUFFER(dy),
+                                 ARG_BUFFER(z),
+                                 ARG_BUFFER(a_src),
+                                 ARG_BUFFER(a_dst),
+                                 ARG_BUFFER(factors ? factors : z),
+                                 ARG_VALUE(sizes),
+                                 ARG_VALUE(n)};
     COT_TRY(BACKWARD_LAUNCH(device, BACKWARD_GRAPH_SCORES, scores, p.ends_n, 1, err));
     const kernel_arg sums[] = {ARG_BUFFER(dz ? dz : p.ends),
                                ARG_BUFFER(p.ends),
@@ -147,4 +154,13 @@ cot_status cot_graph_attention_backward(cot_buffer *dz, cot_buffer *da_src, cot_
     }
 done:
     return status;
+}
+
+cot_status cot_graph_attention_backward(cot_buffer *dz, cot_buffer *da_src, cot_buffer *da_dst, cot_buffer *dbias,
+                                        const cot_buffer *dy, const cot_buffer *z, const cot_buffer *a_src,
+                                        const cot_buffer *a_dst, size_t items, size_t nodes, size_t heads, size_t out,
+                                        cot_error *err)
+{
+    return graph_attention_masked_backward(dz, da_src, da_dst, dbias, dy, z, a_src, a_dst, NULL, items, nodes, heads,
+                                           out, err);
 }

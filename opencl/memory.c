@@ -148,6 +148,7 @@ typedef struct arena_piece {
 struct cot_arena {
     cot_device *device;
     cl_mem mem;
+    cot_buffer whole;
     size_t bytes;
     arena_piece *pieces; /* newest first */
 };
@@ -197,6 +198,21 @@ cot_status cot_arena_commit(cot_arena *arena, cot_error *err)
     }
 done:
     return status;
+}
+
+size_t cot_arena_floats(const cot_arena *arena)
+{
+    return arena->bytes / sizeof(float);
+}
+
+cot_status cot_arena_whole(cot_buffer **whole, cot_arena *arena, cot_error *err)
+{
+    if (arena->pieces && !arena->mem) return cot_fail(err, COT_E_BUG, "arena: not committed");
+    arena->whole.device = arena->device;
+    arena->whole.mem = arena->mem;
+    arena->whole.floats = cot_arena_floats(arena);
+    *whole = &arena->whole;
+    return COT_OK;
 }
 
 void cot_arena_destroy(cot_arena *arena)

@@ -61,6 +61,8 @@ typedef struct cot_arena cot_arena;
 cot_status cot_arena_create(cot_arena **out, cot_device *device, cot_error *err);
 cot_status cot_arena_reserve(cot_arena *arena, cot_buffer **piece, size_t floats, cot_error *err); /* borrowed piece */
 cot_status cot_arena_commit(cot_arena *arena, cot_error *err);
+size_t cot_arena_floats(const cot_arena *arena); /* reserved so far, with the gaps that alignment leaves (zeros) */
+cot_status cot_arena_whole(cot_buffer **whole, cot_arena *arena, cot_error *err); /* all pieces as one, after commit; borrowed */
 void cot_arena_destroy(cot_arena *arena);
 
 /* ---- GEMM and convolution ------------------------------------------------------------------ */

@@ -1,5 +1,6 @@
 /* Graph attention over a complete graph of few nodes (eqs. 9-11): every node listens to every node, itself included.
- * shape   y, residual, z: [items, nodes, heads*out], nodes <= NODES; a_src, a_dst: [heads, out]; bias: [heads*out]
+ * shape   y, residual, z: [items, nodes, heads*out], nodes <= NODES; a_src, a_dst: [heads, out]; bias: [heads*out];
+ *         factors: [items, heads, nodes, nodes], of alpha (dropout in training)
  * launch  one work-item per item and head
  * cost    items*heads*nodes*out*(nodes + 2) multiply-adds, items*heads*nodes² exp
  * error   |y - twin| <= 1e-5 * max|z|
@@ -33,7 +34,8 @@ static inline void listen(float *alpha, float source, const float *target, int n
 
 kernel void graph_attention_forward(global float *y, global const float *z, global const float *a_src,
                                     global const float *a_dst, global const float *bias, global const float *residual,
-                                    const int has_residual, const int items, const int nodes, const int heads,
+                                    global const float *factors, const int has_residual, const int has_factors,
+                                    const int items, const int nodes, const int heads,
                                     const int out)
 {
     const int head = (int)get_global_id(0) % heads, item = (int)get_global_id(0) / heads, width = heads * out;
@@ -49,6 +51,9 @@ kernel void graph_attention_forward(global float *y, global const float *z, glob
         global float *to = y + at + i * width;
         global const float *more = residual + (has_residual ? at + i * width : 0);
         listen(alpha, inner(a_src, z + i * width, out), target, nodes);
+        if (has_factors)
+            for (int j = 0; j < nodes; j++)
+                alpha[j] *= factors[(((size_t)item * heads + head) * nodes + i) * nodes + j];
         int e = 0;
         for (; e + VECTOR <= out; e += VECTOR) {
             VEC sum = VLOAD(0, bias + e);

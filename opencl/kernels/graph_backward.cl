@@ -2,6 +2,7 @@
  * shape   z, dz, dy [items, nodes, heads*out]; a_src, a_dst [heads, out]; alpha, dl [items, heads, nodes, nodes]: the
  *         probabilities and the gradients of the scores before leaky ReLU; ends [items, heads, nodes, 2]: sums of dl over
  *         each node's row (as source) and column (as target); partial [slices, 2 * heads*out]; s = nodes, heads, out
+ *         factors [items, heads, nodes, nodes]: of alpha (dropout), s3 & 2
  * launch  scores, nodes: one work-item per item, head and node; vectors: (heads*out, slices)
  * cost    scores: nodes * 6 * out per node; nodes: nodes * 2 * out; vectors: 4 * out
  * error   |gradient - twin| <= 1e-5 * its largest
@@ -26,12 +27,14 @@ static inline void add_scaled(global float *y, float f, global const float *x, i
 }
 
 kernel void graph_backward_scores(global float *alpha, global float *dl, global const float *dy, global const float *z,
-                                  global const float *a_src, global const float *a_dst, const int4 s, const int n)
+                                  global const float *a_src, global const float *a_dst,
+                                  global const float *factors, const int4 s, const int n)
 {
     const int i = (int)get_global_id(0);
     if (i >= n) return;
     const int nodes = s.s0, heads = s.s1, out = s.s2, node = i % nodes, head = i / nodes % heads;
     const size_t row = (size_t)heads * out, first = (size_t)(i / nodes / heads) * nodes * row + head * out;
+    factors += s.s3 & 2 ? (size_t)i * nodes : 0;
     z += first;
     dy += first + node * row;
     a_dst += head * out;
@@ -43,6 +46,7 @@ kernel void graph_backward_scores(global float *alpha, global float *dl, global 
         const float v = source + inner(z + j * row, a_dst, out);
         alpha[j] = v > 0.0f ? v : SLOPE * v;
         dl[j] = inner(dy, z + j * row, out);
+        if (s.s3 & 2) dl[j] *= factors[j];
         top = fmax(top, alpha[j]);
     }
     for (int j = 0; j < nodes; j++) {
@@ -54,7 +58,7 @@ kernel void graph_backward_scores(global float *alpha, global float *dl, global 
     for (int j = 0; j < nodes; j++) {
         const float score = alpha[j], p = exp(score - top) / sum;
         dl[j] = p * (dl[j] - mean) * (score > 0.0f ? 1.0f : SLOPE);
-        alpha[j] = p;
+        alpha[j] = s.s3 & 2 ? p * factors[j] : p; /* what dy went through */
     }
 }
 
@@ -74,7 +78,7 @@ kernel void graph_backward_nodes(global float *dz, global float *ends, global co
     }
     ends[2 * i] = as_source;
     ends[2 * i + 1] = as_target;
-    if (!s.s3) return; /* dz is not wanted */
+    if (!(s.s3 & 1)) return; /* dz is not wanted */
     dz += first + node * row;
     dy += first;
     add_scaled(dz, as_source, a_src + head * out, out);
