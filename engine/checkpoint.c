@@ -162,15 +162,12 @@ void clip_checkpoint_close(clip_checkpoint *c)
 
 /* ---- BERT ---- */
 /* Under our names, in memory: import is the only caller, and the encoder reads from a file by name. */
-static cot_status take_bert(bert_checkpoint *c, size_t heads, cot_error *err)
+static cot_status take_bert(bert_checkpoint *c, const safetensors *theirs, size_t heads, cot_error *err)
 {
     cot_status status;
-    safetensors *theirs = NULL;
     named_tensors list = {NULL, 0, NULL, NULL};
-    naming_claim *claims = NULL;
     size_t size = 0;
-    COT_TRY(safetensors_open(&theirs, c->where, err));
-    claims = calloc(safetensors_count(theirs) + 1, sizeof *claims);
+    naming_claim *claims = calloc(safetensors_count(theirs) + 1, sizeof *claims);
     if (!claims) {
         status = cot_fail(err, COT_E_MEMORY, "%s: no memory", c->where);
         goto done;
@@ -181,7 +178,6 @@ static cot_status take_bert(bert_checkpoint *c, size_t heads, cot_error *err)
 done:
     free(claims);
     named_tensors_fini(&list);
-    safetensors_close(theirs);
     return status;
 }
 
@@ -205,21 +201,33 @@ done:
 
 cot_status bert_checkpoint_open(bert_checkpoint *out, const char *folder, cot_error *err)
 {
+    return bert_checkpoint_open_from(out, folder, NULL, "", err);
+}
+
+cot_status bert_checkpoint_open_from(bert_checkpoint *out, const char *folder, const safetensors *file,
+                                     const char *where, cot_error *err)
+{
     cot_status status;
     char path[CHECKPOINT_PATH_MAX];
     cJSON *json = NULL;
+    safetensors *own = NULL;
     size_t heads = 0;
     *out = (bert_checkpoint){.file = NULL};
     COT_TRY(path_in(path, folder, "vocab.txt", err));
     COT_TRY(wordpiece_open(&out->vocabulary, path, err));
     COT_TRY(path_in(path, folder, "config.json", err));
-    COT_TRY(path_in(out->where, folder, "model.safetensors", err));
     COT_TRY(read_json(&json, path, err));
     COT_TRY(heads_in(&heads, json, path, err));
-    COT_TRY(take_bert(out, heads, err));
+    if (file)
+        snprintf(out->where, sizeof out->where, "%s", where);
+    else
+        COT_TRY(path_in(out->where, folder, "model.safetensors", err));
+    if (!file) COT_TRY(safetensors_open(&own, out->where, err));
+    COT_TRY(take_bert(out, file ? file : own, heads, err));
     COT_TRY(check_bert(out, json, path, err));
 done:
     cJSON_Delete(json);
+    safetensors_close(own);
     if (status != COT_OK) bert_checkpoint_close(out);
     return status;
 }

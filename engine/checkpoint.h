@@ -29,5 +29,8 @@ typedef struct bert_checkpoint {
 } bert_checkpoint;
 /* The vocabulary may have fewer tokens than the model (padded tables), not more. */
 cot_status bert_checkpoint_open(bert_checkpoint *out, const char *folder, cot_error *err);
+/* The tensors in `file`, called `where`, among any others; only config.json and vocab.txt in the folder. file NULL: as above. */
+cot_status bert_checkpoint_open_from(bert_checkpoint *out, const char *folder, const safetensors *file,
+                                     const char *where, cot_error *err);
 void bert_checkpoint_close(bert_checkpoint *c);
 #endif

@@ -116,6 +116,8 @@ static cot_status find_architecture(importing *im, cot_error *err)
     cot_status status;
     COT_TRY(find_encoder(im, err));
     COT_TRY(find_student(im, err));
+    const teacher_source source = {im->source, im->weights_path, im->claims};
+    COT_TRY(teacher_import_open(&im->teacher, &im->arch, im->options, &source, im->steps, err));
     const cJSON *said = cJSON_GetObjectItemCaseSensitive(im->summary, "width");
     const size_t width = im->arch.encoder == ENCODER_CLIP ? im->arch.clip.width : im->arch.width;
     if (said && (!cJSON_IsNumber(said) || said->valuedouble != (double)width))
@@ -133,7 +135,7 @@ static bool is_stray(const importing *im, const char *name)
 {
     if (ends(name, ".num_batches_tracked")) return false; /* training bookkeeping of batch norm */
     if (im->arch.encoder == ENCODER_CLIP && (strstr(name, "visual.") || strstr(name, "vision_model."))) return true;
-    return starts(name, "cnn.") || starts(name, STUDENT_PREFIX) ||
+    return starts(name, "cnn.") || starts(name, STUDENT_PREFIX) || teacher_import_stray(&im->teacher, name) ||
            (!im->student[0] && (starts(name, "img_proj.") || starts(name, "step_heads.")));
 }
 
@@ -159,6 +161,10 @@ static cot_status choose_tensor(importing *im, const tensor_spec *spec, cot_erro
     cot_status status = COT_OK;
     const size_t skip = starts(spec->name, STUDENT_PREFIX) ? strlen(STUDENT_PREFIX) - strlen(im->student) : 0;
     tensor *t = &im->tensors[im->n];
+    if (starts(spec->name, TEACHER_PREFIX) || !strcmp(spec->name, PROMPTS_NAME)) {
+        im->n++;
+        return teacher_import_tensor(t, &im->teacher, spec, err);
+    }
     for (size_t i = 0; i < im->clip.tensors.n; i++)
         if (!strcmp(im->clip.tensors.tensors[i].name, spec->name)) {
             *t = im->clip.tensors.tensors[i];
@@ -190,6 +196,7 @@ static cot_status choose_tensors(importing *im, cot_error *err)
         goto done;
     }
     for (size_t i = 0; i < n; i++) COT_TRY(choose_tensor(im, &im->table[i], err));
+    COT_TRY(teacher_import_finish(&im->teacher, &im->arch, im->tensors, im->n, err));
     for (size_t i = 0; i < all; i++)
         if (im->claims[i] != NAMING_TAKEN) COT_TRY(sort_out_extra(im, i, err));
 done:
@@ -287,6 +294,7 @@ done:
     cJSON_Delete(im.summary);
     cJSON_Delete(im.card);
     clip_checkpoint_close(&im.clip);
+    teacher_import_close(&im.teacher);
     free(im.arch.classes);
     free(im.claims);
     free(im.table);

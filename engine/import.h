@@ -4,6 +4,7 @@
 #ifndef COT_ENGINE_IMPORT_H
 #define COT_ENGINE_IMPORT_H
 #include "engine/checkpoint.h"
+#include "engine/import_teacher.h"
 #include "engine/package.h"
 
 typedef struct importing {
@@ -15,9 +16,10 @@ typedef struct importing {
     architecture arch;
     clip_checkpoint clip; /* its tensors may be those of source */
     naming_claim *claims; /* [tensors of source] what CLIP takes of them */
-    const char *student;  /* what stands before the student's names in source: "student." or nothing */
-    tensor_spec *table;   /* the architecture's */
-    tensor *tensors;      /* what is written: the architecture's, then kept extras */
+    teacher_import teacher;
+    const char *student; /* what stands before the student's names in source: "student." or nothing */
+    tensor_spec *table;  /* the architecture's */
+    tensor *tensors;     /* what is written: the architecture's, then kept extras */
     size_t n;
     cJSON *left_out, *kept; /* belong to card */
 } importing;

@@ -129,14 +129,12 @@ done:
     return status;
 }
 
-/* summary.json counts steps from 1; model.json names them. */
-static cot_status add_steps(importing *im, cot_error *err)
+/* "supervised": summary.json counts steps from 1; model.json names them. */
+static cot_status add_supervised(cJSON *part, const importing *im, const cJSON *list, cot_error *err)
 {
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(im->summary, "supervised_steps"), *item;
-    cJSON *part = cJSON_AddObjectToObject(im->card, "steps"), *ids;
-    if (!part || !cJSON_AddStringToObject(part, "schema", im->steps->id) ||
-        !(ids = cJSON_AddArrayToObject(part, "supervised")))
-        return cot_fail(err, COT_E_MEMORY, "model import: no memory");
+    const cJSON *item;
+    cJSON *ids = cJSON_AddArrayToObject(part, "supervised");
+    if (!ids) return cot_fail(err, COT_E_MEMORY, "model import: no memory");
     if (!cJSON_IsArray(list))
         return cot_fail(err, COT_E_MODEL, "%s: \"supervised_steps\" must list the numbers of the trained steps, from 1",
                         im->summary_path);
@@ -150,6 +148,55 @@ static cot_status add_steps(importing *im, cot_error *err)
             return cot_fail(err, COT_E_MEMORY, "model import: no memory");
     }
     return COT_OK;
+}
+
+static cot_status add_steps(importing *im, cot_error *err)
+{
+    cJSON *part = cJSON_AddObjectToObject(im->card, "steps");
+    if (!part || !cJSON_AddStringToObject(part, "schema", im->steps->id))
+        return cot_fail(err, COT_E_MEMORY, "model import: no memory");
+    return add_supervised(part, im, cJSON_GetObjectItemCaseSensitive(im->summary, "supervised_steps"), err);
+}
+
+/* At most n bytes, not ending inside a UTF-8 character. */
+static void cut_text(char *to, const char *from, size_t n)
+{
+    size_t m = strlen(from);
+    if (m > n) {
+        m = n;
+        while (m && ((unsigned char)from[m] & 0xc0) == 0x80) m--;
+    }
+    memcpy(to, from, m);
+    to[m] = 0;
+}
+
+/* Of the teacher, "teacher" in summary.json may say {"name", "training", "supervised_steps"}; what it does not say is the
+ * student's: they are trained on the same labels. */
+static cot_status add_teacher(importing *im, cot_error *err)
+{
+    static const char role[] = ", teacher";
+    const cJSON *said = cJSON_GetObjectItemCaseSensitive(im->summary, "teacher");
+    const cJSON *name = cJSON_GetObjectItemCaseSensitive(said, "name"),
+                *training = cJSON_GetObjectItemCaseSensitive(said, "training"),
+                *steps = cJSON_GetObjectItemCaseSensitive(said, "supervised_steps");
+    const char *student_training = cJSON_GetObjectItemCaseSensitive(im->card, "training")->valuestring;
+    char a_name[65], a_training[757];
+    const teacher_arch *t = &im->arch.teacher;
+    if (!t->dim) return COT_OK;
+    cut_text(a_name, cJSON_GetObjectItemCaseSensitive(im->card, "name")->valuestring, 64 - strlen(role));
+    strcat(a_name, role);
+    if (cJSON_IsString(name)) cut_text(a_name, name->valuestring, sizeof a_name - 1);
+    cut_text(a_training, cJSON_IsString(training) ? training->valuestring : student_training, sizeof a_training - 1);
+    cJSON *part = cJSON_AddObjectToObject(im->card, "teacher");
+    const bool ok = part && cJSON_AddStringToObject(part, "name", a_name) &&
+                    cJSON_AddStringToObject(part, "training", a_training) &&
+                    cJSON_AddStringToObject(part, "prompts", im->teacher.prompts_text) &&
+                    cJSON_AddNumberToObject(part, "dim", (double)t->dim) &&
+                    cJSON_AddNumberToObject(part, "heads", (double)t->heads) &&
+                    cJSON_AddNumberToObject(part, "layers", (double)t->layers);
+    if (!ok) return cot_fail(err, COT_E_MEMORY, "model import: no memory");
+    return add_supervised(part, im, steps ? steps : cJSON_GetObjectItemCaseSensitive(im->summary, "supervised_steps"),
+                          err);
 }
 
 /* Only the numbers of steps that this package answers: "<step id>_auc"; those of left-out heads would mislead. */
@@ -175,6 +222,7 @@ cot_status import_card(importing *im, cot_error *err)
     bool ok = im->card && add_identity(im) && add_architecture(im);
     if (ok) COT_TRY(add_preprocessing(im, err));
     if (ok) COT_TRY(add_steps(im, err));
+    if (ok) COT_TRY(add_teacher(im, err));
     cJSON *ignored = ok && add_metrics(im) ? cJSON_AddObjectToObject(im->card, "ignored_tensors") : NULL;
     ok = ignored && (im->left_out = cJSON_AddArrayToObject(ignored, "left_out")) &&
          (im->kept = cJSON_AddArrayToObject(ignored, "kept"));

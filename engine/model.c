@@ -196,7 +196,7 @@ done:
 }
 
 /* All readers from the one feature. */
-static cot_status heads_forward(cot_model *m, size_t n, cot_error *err)
+cot_status model_heads(cot_model *m, size_t n, cot_error *err)
 {
     cot_status status = COT_OK;
     if (m->readers != COT_READ_TEACHER) {
@@ -219,7 +219,7 @@ cot_status model_forward(cot_model *model, size_t n, cot_error *err)
     COT_TRY(model_clock(&start, model, err));
     COT_TRY(encoder_forward(model->feature, &model->encoder, model->input, n, err));
     COT_TRY(model_clock(&encoded, model, err));
-    COT_TRY(heads_forward(model, n, err));
+    COT_TRY(model_heads(model, n, err));
     COT_TRY(model_clock(&end, model, err));
     if (model->timing) {
         model->times.encoder = encoded - start;

@@ -31,6 +31,8 @@ struct cot_model {
 cot_status model_preprocess(cot_model *model, const cot_picture *pictures, size_t n, cot_error *err);
 /* model.c: model->input -> model->logits and, with two readers, model->other_logits; times the stages when timing is on */
 cot_status model_forward(cot_model *model, size_t n, cot_error *err);
+/* The second half of it: model->feature -> logits of all readers */
+cot_status model_heads(cot_model *model, size_t n, cot_error *err);
 /* Milliseconds of a clock that only runs forward; finishes the device first when timing is on. */
 cot_status model_clock(double *ms, cot_model *model, cot_error *err);
 

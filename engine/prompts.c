@@ -15,10 +15,11 @@ typedef struct encoding {
     cot_buffer *cls;
 } encoding;
 
-static cot_status open_encoding(encoding *e, cot_device *device, const char *folder, cot_error *err)
+static cot_status open_encoding(encoding *e, cot_device *device, const char *folder, const safetensors *file,
+                                const char *where, cot_error *err)
 {
     cot_status status;
-    COT_TRY(bert_checkpoint_open(&e->checkpoint, folder, err));
+    COT_TRY(bert_checkpoint_open_from(&e->checkpoint, folder, file, where, err));
     const weight_source source = {e->checkpoint.file, "", e->checkpoint.where};
     COT_TRY(bert_init(&e->bert, device, &source, &e->checkpoint.shape, err));
     COT_TRY(cot_arena_create(&e->arena, device, err));
@@ -59,11 +60,17 @@ static cot_status allocate(float **out, size_t n_steps, size_t width, cot_error 
 cot_status prompts_encode(float **out, size_t *width, cot_device *device, const char *folder, const cot_steps *steps,
                           cot_error *err)
 {
+    return prompts_encode_from(out, width, device, folder, NULL, "", steps, err);
+}
+
+cot_status prompts_encode_from(float **out, size_t *width, cot_device *device, const char *folder,
+                               const safetensors *file, const char *where, const cot_steps *steps, cot_error *err)
+{
     cot_status status;
     encoding e = {.arena = NULL};
     float *vectors = NULL;
     *out = NULL;
-    COT_TRY(open_encoding(&e, device, folder, err));
+    COT_TRY(open_encoding(&e, device, folder, file, where, err));
     *width = e.bert.shape.width;
     COT_TRY(allocate(&vectors, steps->n_steps, *width, err));
     for (size_t s = 0; s < steps->n_steps; s++)
