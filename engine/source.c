@@ -1,5 +1,5 @@
-/* Loading by name (source.h). Host copies live only until the device has them, so that loading needs little beyond the
- * mapped file.
+/* Loading by name (source.h). Matrices go from the mapped file to the device without a copy between, whatever can be read
+ * there as floats; other copies live only until the device has them.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine/source.h"
 
@@ -35,18 +35,29 @@ cot_status source_tensor(const tensor **out, const weight_source *s, const char 
     return COT_OK;
 }
 
-/* Into `to`, which holds t->count. */
-static cot_status copy_finite(float *to, const weight_source *s, const tensor *t, cot_error *err)
+/* Whether all are finite. In blocks that a compiler turns into vectors: a whole model passes here at each start. */
+static bool all_finite(const float *v, size_t n)
 {
-    tensor_floats(to, t);
-    safetensors_release(s->file, t);
-    for (size_t i = 0; i < t->count; i++)
-        if (!isfinite(to[i]))
-            return cot_fail(err, COT_E_MODEL,
-                            "%s: tensor %s holds a value that is not finite: the training diverged; use another "
-                            "model",
-                            s->where, t->name);
-    return COT_OK;
+    enum { BLOCK = 64 };
+    const uint32_t exponent = 0x7f800000u;
+    size_t i = 0;
+    for (; i + BLOCK <= n; i += BLOCK) {
+        uint32_t bits[BLOCK], bad = 0;
+        memcpy(bits, v + i, sizeof bits);
+        for (size_t k = 0; k < BLOCK; k++) bad |= (bits[k] & exponent) == exponent;
+        if (bad) return false;
+    }
+    for (; i < n; i++)
+        if (!isfinite(v[i])) return false;
+    return true;
+}
+
+static cot_status check_finite(const float *v, const weight_source *s, const tensor *t, cot_error *err)
+{
+    if (all_finite(v, t->count)) return COT_OK;
+    return cot_fail(err, COT_E_MODEL,
+                    "%s: tensor %s holds a value that is not finite: the training diverged; use another model",
+                    s->where, t->name);
 }
 
 cot_status source_floats(float **out, const weight_source *s, const char *name, const size_t *shape, size_t rank,
@@ -59,8 +70,11 @@ cot_status source_floats(float **out, const weight_source *s, const char *name, 
     *out = calloc(t->count + 1, sizeof **out);
     if (!*out)
         status = cot_fail(err, COT_E_MEMORY, "%s: no memory for tensor %s", s->where, t->name);
-    else
-        status = copy_finite(*out, s, t, err);
+    else {
+        tensor_floats(*out, t);
+        safetensors_release(s->file, t);
+        status = check_finite(*out, s, t, err);
+    }
 done:
     if (status != COT_OK) {
         free(*out);
@@ -82,60 +96,73 @@ done:
     return status;
 }
 
-cot_status source_linear(cot_weights **out, cot_device *device, const weight_source *s, const char *name,
-                         size_t out_features, size_t in_features, bool bias, cot_error *err)
-{
-    cot_status status;
-    char part[TENSOR_NAME_MAX];
-    float *w = NULL, *b = NULL;
-    const size_t shape[] = {out_features, in_features};
-    snprintf(part, sizeof part, "%s.weight", name);
-    COT_TRY(source_floats(&w, s, part, shape, 2, err));
-    snprintf(part, sizeof part, "%s.bias", name);
-    if (bias) COT_TRY(source_floats(&b, s, part, shape, 1, err));
-    COT_TRY(cot_linear_prepare(out, device, w, b, out_features, in_features, err));
-done:
-    free(w);
-    free(b);
-    return status;
-}
+/* A tensor's values where they lie in the file, or, when they cannot be read there as floats, a copy. */
+typedef struct float_view {
+    const weight_source *source;
+    const tensor *t;
+    const float *values;
+    float *copy; /* NULL: values are the file's */
+} float_view;
 
-/* name.part of shape at `to`. */
-static cot_status copy_part(float *to, const weight_source *s, const char *name, const char *part, const size_t *shape,
-                            size_t rank, cot_error *err)
+static cot_status view_open(float_view *view, const weight_source *s, const char *name, const char *part,
+                            const size_t *shape, size_t rank, cot_error *err)
 {
     cot_status status;
     char full[TENSOR_NAME_MAX];
-    const tensor *t = NULL;
     snprintf(full, sizeof full, "%s.%s", name, part);
-    COT_TRY(source_tensor(&t, s, full, shape, rank, err));
-    COT_TRY(copy_finite(to, s, t, err));
+    view->source = s;
+    COT_TRY(source_tensor(&view->t, s, full, shape, rank, err));
+    if (view->t->type == TENSOR_F32 && (uintptr_t)view->t->data % _Alignof(float) == 0) {
+        view->values = (const float *)(const void *)view->t->data;
+        COT_TRY(check_finite(view->values, s, view->t, err));
+    } else {
+        COT_TRY(source_floats(&view->copy, s, full, shape, rank, err));
+        view->values = view->copy;
+    }
 done:
     return status;
+}
+
+static void view_close(float_view *view)
+{
+    if (view->t) safetensors_release(view->source->file, view->t);
+    free(view->copy);
+}
+
+enum { PARTS_MOST = 4 };
+
+static cot_status load_stacked(cot_weights **out, cot_device *device, const weight_source *s, const char *const *names,
+                               size_t n, size_t out_features, size_t in_features, bool bias, cot_error *err)
+{
+    cot_status status = COT_OK;
+    const size_t shape[] = {out_features, in_features};
+    float_view w[PARTS_MOST] = {{0}}, b[PARTS_MOST] = {{0}};
+    cot_linear_part parts[PARTS_MOST];
+    if (n > PARTS_MOST) return cot_fail(err, COT_E_BUG, "%s: %zu layers stacked", s->where, n);
+    for (size_t i = 0; i < n; i++) {
+        COT_TRY(view_open(&w[i], s, names[i], "weight", shape, 2, err));
+        if (bias) COT_TRY(view_open(&b[i], s, names[i], "bias", shape, 1, err));
+        parts[i] = (cot_linear_part){w[i].values, b[i].values, out_features};
+    }
+    COT_TRY(cot_linear_prepare_stacked(out, device, parts, n, in_features, err));
+done:
+    for (size_t i = 0; i < n; i++) {
+        view_close(&w[i]);
+        view_close(&b[i]);
+    }
+    return status;
+}
+
+cot_status source_linear(cot_weights **out, cot_device *device, const weight_source *s, const char *name,
+                         size_t out_features, size_t in_features, bool bias, cot_error *err)
+{
+    return load_stacked(out, device, s, &name, 1, out_features, in_features, bias, err);
 }
 
 cot_status source_stacked(cot_weights **out, cot_device *device, const weight_source *s, const char *const *names,
                           size_t n, size_t out_features, size_t in_features, cot_error *err)
 {
-    cot_status status;
-    const size_t shape[] = {out_features, in_features};
-    size_t rows = 0, floats = 0;
-    if (!cot_mul(&rows, n, out_features) || !cot_mul(&floats, rows, in_features))
-        return cot_fail(err, COT_E_MODEL, "%s: %s is too large", s->where, names[0]);
-    float *w = calloc(floats + 1, sizeof *w), *b = calloc(rows + 1, sizeof *b);
-    if (!w || !b) {
-        status = cot_fail(err, COT_E_MEMORY, "%s: no memory for %s", s->where, names[0]);
-        goto done;
-    }
-    for (size_t i = 0; i < n; i++) {
-        COT_TRY(copy_part(w + i * out_features * in_features, s, names[i], "weight", shape, 2, err));
-        COT_TRY(copy_part(b + i * out_features, s, names[i], "bias", shape, 1, err));
-    }
-    COT_TRY(cot_linear_prepare(out, device, w, b, rows, in_features, err));
-done:
-    free(w);
-    free(b);
-    return status;
+    return load_stacked(out, device, s, names, n, out_features, in_features, true, err);
 }
 
 /* ---- layer norm ---- */

@@ -8,7 +8,7 @@
 #include <CL/cl.h>
 
 /* ---- the tile: how many rows of results one work-item keeps in registers (tile.cl) ---- */
-enum { TILE_HEIGHTS_MAX = 12 };
+enum { TILE_HEIGHTS_MAX = 12, TILE_VECTOR_MAX = 16 };
 typedef struct tile_plan {
     unsigned vector;                    /* floats of one vector; a panel of weights is two vectors wide */
     unsigned heights[TILE_HEIGHTS_MAX]; /* rows, falling, ends with 1 */
@@ -157,6 +157,11 @@ bool cache_path(const cot_device *device, const char *key, size_t key_size, cons
 /* Whether `b` is committed, of this device and at least `floats` long. */
 cot_status buffer_check(const cot_buffer *b, const cot_device *device, size_t floats, const char *what, cot_error *err);
 cot_status buffer_of(cot_buffer **out, cot_device *device, const float *from, size_t floats, cot_error *err);
+/* Not cleared: for whoever writes all of it at once. */
+cot_status buffer_raw(cot_buffer **out, cot_device *device, size_t floats, cot_error *err);
+/* The whole buffer (floats > 0) as host memory to be written from end to end; nobody else uses it until it is unmapped. */
+cot_status buffer_map(float **host, cot_buffer *buffer, cot_error *err);
+cot_status buffer_unmap(cot_buffer *buffer, float *host, cot_error *err);
 
 /* ---- gemm.c ---- */
 cot_status weights_create(cot_weights **out, cot_device *device, size_t out_features, size_t in_features,

@@ -5,11 +5,15 @@
 
 #include <clblast_c.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CACHED_WEIGHTS ((size_t)384 << 10) /* of a second-level cache of 512 KiB or more */
 #define ALIAS          ((size_t)4096)      /* bytes of one way of a first-level cache: 64 sets of 64 bytes */
+
+enum { PACKERS_MOST = 8, PACK_TOGETHER = 1 << 18 }; /* threads; floats from which on several are worth it */
 
 /* ---- weights ---- */
 cot_status weights_create(cot_weights **out, cot_device *device, size_t out_features, size_t in_features,
@@ -38,51 +42,117 @@ size_t tile_panels(const cot_device *device, size_t columns)
     return (columns + width - 1) / width;
 }
 
-/* [out, in] -> [panel][in][width], columns beyond `out` zero. */
-static void pack_panels(float *to, const float *rows, size_t out, size_t in, size_t width)
+/* Row n of the stacked parts; NULL: beyond the last. */
+static const float *part_row(const cot_linear_part *parts, size_t n_parts, size_t n, size_t in)
 {
-    for (size_t n = 0; n < out; n++)
-        for (size_t k = 0; k < in; k++) to[(n / width * in + k) * width + n % width] = rows[n * in + k];
+    for (size_t i = 0; i < n_parts; n -= parts[i++].rows)
+        if (n < parts[i].rows) return parts[i].w + n * in;
+    return NULL;
+}
+
+/* [width][in] -> [in][width]; rows that are not there become zeros. In blocks that the nearest cache holds. */
+static void pack_panel(float *to, const float *const *row, size_t width, size_t in)
+{
+    enum { BLOCK = 64 };
+    for (size_t from = 0; from < in; from += BLOCK) {
+        const size_t end = from + BLOCK < in ? from + BLOCK : in;
+        for (size_t n = 0; n < width; n++)
+            for (size_t k = from; k < end; k++) to[k * width + n] = row[n] ? row[n][k] : 0.0f;
+    }
+}
+
+/* Panels `first` to `end` of [panel][in][width]. */
+typedef struct pack_job {
+    float *to;
+    const cot_weights *w;
+    const cot_linear_part *parts;
+    size_t n_parts, first, end;
+} pack_job;
+
+static void *pack_panels(void *arg)
+{
+    const pack_job *job = arg;
+    const size_t width = (size_t)job->w->device->tile.vector * 2, in = job->w->in;
+    const float *row[2 * TILE_VECTOR_MAX];
+    for (size_t p = job->first; p < job->end; p++) {
+        for (size_t n = 0; n < width; n++) row[n] = part_row(job->parts, job->n_parts, p * width + n, in);
+        pack_panel(job->to + p * in * width, row, width, in);
+    }
+    return NULL;
+}
+
+/* As the device's implementation wants them: panels, or plain rows. Large matrices by several threads, for half of the time
+ * goes into getting the memory. */
+static void pack(float *to, const cot_weights *w, const cot_linear_part *parts, size_t n_parts)
+{
+    const size_t panels = tile_panels(w->device, w->out);
+    if (w->choice == COT_GEMM_CLBLAST) {
+        for (size_t i = 0; i < n_parts; to += parts[i++].rows * w->in)
+            memcpy(to, parts[i].w, parts[i].rows * w->in * sizeof *to);
+        return;
+    }
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    const bool alone = cores < 2 || w->out * w->in < PACK_TOGETHER;
+    const size_t n = alone ? 1 : cores < PACKERS_MOST ? (size_t)cores : PACKERS_MOST;
+    pack_job jobs[PACKERS_MOST];
+    pthread_t threads[PACKERS_MOST];
+    bool started[PACKERS_MOST] = {false};
+    for (size_t i = 0; i < n; i++) {
+        jobs[i] = (pack_job){to, w, parts, n_parts, panels * i / n, panels * (i + 1) / n};
+        started[i] = i + 1 < n && pthread_create(&threads[i], NULL, pack_panels, &jobs[i]) == 0;
+        if (!started[i]) pack_panels(&jobs[i]);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (started[i]) pthread_join(threads[i], NULL);
+}
+
+/* Straight into the device's memory where it is the host's: no copy lies in between. */
+static cot_status weights_take(cot_weights *w, const cot_linear_part *parts, size_t n_parts, cot_error *err)
+{
+    cot_status status;
+    const size_t columns = tile_panels(w->device, w->out) * w->device->tile.vector * 2;
+    float *host = NULL, *bias = calloc(columns, sizeof *bias);
+    if (!bias) return cot_fail(err, COT_E_MEMORY, "prepare weights: no memory");
+    for (size_t i = 0, at = 0; i < n_parts; at += parts[i++].rows)
+        if (parts[i].bias) memcpy(bias + at, parts[i].bias, parts[i].rows * sizeof *bias);
+    COT_TRY(buffer_of(&w->bias, w->device, bias, columns, err));
+    COT_TRY(buffer_raw(&w->w, w->device, (w->choice == COT_GEMM_CLBLAST ? w->out : columns) * w->in, err));
+    COT_TRY(buffer_map(&host, w->w, err));
+    pack(host, w, parts, n_parts);
+    COT_TRY(buffer_unmap(w->w, host, err));
+done:
+    free(bias);
+    return status;
 }
 
 cot_status weights_upload(cot_weights *w, const float *rows, const float *bias, cot_error *err)
 {
-    cot_status status = COT_OK;
-    const size_t width = (size_t)w->device->tile.vector * 2;
-    const size_t columns = tile_panels(w->device, w->out) * width;
-    float *packed = NULL, *padded = calloc(columns, sizeof *padded);
-    if (!padded) return cot_fail(err, COT_E_MEMORY, "prepare weights: no memory");
-    if (bias) memcpy(padded, bias, w->out * sizeof *bias);
-    COT_TRY(buffer_of(&w->bias, w->device, padded, columns, err));
-    if (w->choice == COT_GEMM_CLBLAST) {
-        COT_TRY(buffer_of(&w->w, w->device, rows, w->out * w->in, err));
-    } else {
-        packed = calloc(columns * w->in, sizeof *packed);
-        if (!packed) {
-            status = cot_fail(err, COT_E_MEMORY, "prepare weights: no memory for %zu floats", columns * w->in);
-            goto done;
-        }
-        pack_panels(packed, rows, w->out, w->in, width);
-        COT_TRY(buffer_of(&w->w, w->device, packed, columns * w->in, err));
-    }
-done:
-    free(packed);
-    free(padded);
-    return status;
+    return weights_take(w, &(cot_linear_part){rows, bias, w->out}, 1, err);
 }
 
-cot_status cot_linear_prepare(cot_weights **out, cot_device *device, const float *w, const float *bias,
-                              size_t out_features, size_t in_features, cot_error *err)
+cot_status cot_linear_prepare_stacked(cot_weights **out, cot_device *device, const cot_linear_part *parts, size_t n,
+                                      size_t in_features, cot_error *err)
 {
-    cot_status status = COT_OK;
+    cot_status status;
+    size_t out_features = 0;
+    *out = NULL;
+    for (size_t i = 0; i < n; i++)
+        if (!cot_add(&out_features, out_features, parts[i].rows))
+            return cot_fail(err, COT_E_LIMIT, "prepare weights: too many rows");
     COT_TRY(weights_create(out, device, out_features, in_features, err));
-    COT_TRY(weights_upload(*out, w, bias, err));
+    COT_TRY(weights_take(*out, parts, n, err));
 done:
     if (status != COT_OK) {
         cot_weights_destroy(*out);
         *out = NULL;
     }
     return status;
+}
+
+cot_status cot_linear_prepare(cot_weights **out, cot_device *device, const float *w, const float *bias,
+                              size_t out_features, size_t in_features, cot_error *err)
+{
+    return cot_linear_prepare_stacked(out, device, &(cot_linear_part){w, bias, out_features}, 1, in_features, err);
 }
 
 void cot_weights_destroy(cot_weights *w)

@@ -5,7 +5,37 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#define LARGE_PAGE ((size_t)2 << 20)
+
+/* ---- as host memory ---- */
+static cot_status map(void **host, cot_device *device, cl_mem mem, size_t bytes, cot_error *err)
+{
+    cl_int code = CL_SUCCESS;
+    *host =
+        clEnqueueMapBuffer(device->queue, mem, CL_TRUE, CL_MAP_WRITE_INVALIDATE_REGION, 0, bytes, 0, NULL, NULL, &code);
+    if (code != CL_SUCCESS) return device_fail(err, code, "map %zu bytes of %s", bytes, device->info.name);
+    return COT_OK;
+}
+
+static cot_status unmap(cot_device *device, cl_mem mem, void *host, cot_error *err)
+{
+    const cl_int code = clEnqueueUnmapMemObject(device->queue, mem, host, 0, NULL, NULL);
+    return code == CL_SUCCESS ? COT_OK : device_fail(err, code, "unmap memory of %s", device->info.name);
+}
+
+/* A CPU's buffers are host memory: large pages are cheaper to get, and to walk through when weights are read from end to
+ * end for each image. A wish; nothing depends on it. */
+static void wish_large_pages(void *host, size_t bytes)
+{
+    if (bytes < LARGE_PAGE) return;
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)host, end = begin + bytes;
+    madvise((void *)(begin - begin % page), end - (begin - begin % page), MADV_HUGEPAGE);
+}
+
+/* ---- allocation ---- */
 /* By a kernel, not by clEnqueueFillBuffer: oclgrind does not see that the latter writes (tests/README.md). */
 static cot_status zero_fill(cot_device *device, cl_mem mem, size_t floats, cot_error *err)
 {
@@ -15,7 +45,21 @@ static cot_status zero_fill(cot_device *device, cl_mem mem, size_t floats, cot_e
     return KERNEL_LAUNCH(device, KERNEL_ZERO_FILL, args, (floats + vector - 1) / vector, 1, err);
 }
 
-static cot_status allocate(cl_mem *out, cot_device *device, size_t bytes, cot_error *err)
+static cot_status clear(cot_device *device, cl_mem mem, size_t bytes, cot_error *err)
+{
+    cot_status status = COT_OK;
+    void *host = NULL;
+    if (device->info.type == COT_DEVICE_CPU && bytes >= LARGE_PAGE) {
+        COT_TRY(map(&host, device, mem, bytes, err));
+        wish_large_pages(host, bytes);
+        COT_TRY(unmap(device, mem, host, err));
+    }
+    COT_TRY(zero_fill(device, mem, bytes / sizeof(float), err));
+done:
+    return status;
+}
+
+static cot_status allocate(cl_mem *out, cot_device *device, size_t bytes, bool cleared, cot_error *err)
 {
     cl_int code = CL_SUCCESS;
     *out = NULL;
@@ -25,7 +69,7 @@ static cot_status allocate(cl_mem *out, cot_device *device, size_t bytes, cot_er
                         device->info.name, (unsigned long long)(device->info.max_alloc_bytes >> 20), (bytes >> 20) + 1);
     cl_mem mem = clCreateBuffer(device->context, CL_MEM_READ_WRITE, bytes, NULL, &code);
     if (code != CL_SUCCESS) return device_fail(err, code, "allocate %zu bytes on %s", bytes, device->info.name);
-    const cot_status status = zero_fill(device, mem, bytes / sizeof(float), err);
+    const cot_status status = cleared ? clear(device, mem, bytes, err) : COT_OK;
     if (status != COT_OK) {
         clReleaseMemObject(mem);
         return status;
@@ -52,7 +96,7 @@ static cot_status bytes_of(size_t *bytes, size_t floats, cot_error *err)
     return COT_OK;
 }
 
-cot_status cot_buffer_create(cot_buffer **out, cot_device *device, size_t floats, cot_error *err)
+static cot_status create(cot_buffer **out, cot_device *device, size_t floats, bool cleared, cot_error *err)
 {
     cot_status status = COT_OK;
     size_t bytes = 0;
@@ -63,7 +107,7 @@ cot_status cot_buffer_create(cot_buffer **out, cot_device *device, size_t floats
     buffer->device = device;
     buffer->floats = floats;
     buffer->owned = true;
-    if ((status = allocate(&buffer->mem, device, bytes, err)) == COT_OK)
+    if ((status = allocate(&buffer->mem, device, bytes, cleared, err)) == COT_OK)
         *out = buffer;
     else
         free(buffer);
@@ -71,16 +115,14 @@ done:
     return status;
 }
 
-void cot_buffer_destroy(cot_buffer *buffer)
+cot_status cot_buffer_create(cot_buffer **out, cot_device *device, size_t floats, cot_error *err)
 {
-    if (!buffer || !buffer->owned) return;
-    give_back(buffer->device, buffer->mem, (buffer->floats ? buffer->floats : 1) * sizeof(float));
-    free(buffer);
+    return create(out, device, floats, true, err);
 }
 
-size_t cot_buffer_floats(const cot_buffer *buffer)
+cot_status buffer_raw(cot_buffer **out, cot_device *device, size_t floats, cot_error *err)
 {
-    return buffer->floats;
+    return create(out, device, floats, false, err);
 }
 
 static cot_status check_range(const cot_buffer *b, size_t at, size_t floats, const char *what, cot_error *err)
@@ -116,6 +158,31 @@ cot_status cot_buffer_read(const cot_buffer *buffer, size_t at, float *to, size_
                                             floats * sizeof *to, to, 0, NULL, NULL);
     if (code != CL_SUCCESS) return device_fail(err, code, "read %zu floats from %s", floats, buffer->device->info.name);
     return COT_OK;
+}
+
+/* A CPU's memory is written in place; elsewhere a copy is sent. */
+cot_status buffer_map(float **host, cot_buffer *buffer, cot_error *err)
+{
+    void *at = NULL;
+    const size_t bytes = buffer->floats * sizeof(float);
+    cot_status status = COT_OK;
+    if (buffer->device->info.type == COT_DEVICE_CPU) {
+        COT_TRY(map(&at, buffer->device, buffer->mem, bytes, err));
+        wish_large_pages(at, bytes);
+    } else if (!(at = malloc(bytes))) {
+        status = cot_fail(err, COT_E_MEMORY, "fill a device buffer: no memory for %zu bytes", bytes);
+    }
+done:
+    *host = at;
+    return status;
+}
+
+cot_status buffer_unmap(cot_buffer *buffer, float *host, cot_error *err)
+{
+    if (buffer->device->info.type == COT_DEVICE_CPU) return unmap(buffer->device, buffer->mem, host, err);
+    const cot_status status = cot_buffer_write(buffer, 0, host, buffer->floats, err);
+    free(host);
+    return status;
 }
 
 cot_status cot_buffer_zero(cot_buffer *buffer, cot_error *err)
@@ -189,7 +256,7 @@ cot_status cot_arena_commit(cot_arena *arena, cot_error *err)
     cot_status status = COT_OK;
     if (arena->mem) return cot_fail(err, COT_E_BUG, "arena: committed twice");
     if (!arena->pieces) return COT_OK;
-    COT_TRY(allocate(&arena->mem, arena->device, arena->bytes, err));
+    COT_TRY(allocate(&arena->mem, arena->device, arena->bytes, true, err));
     for (arena_piece *p = arena->pieces; p; p = p->next) {
         cl_int code = CL_SUCCESS;
         const cl_buffer_region region = {p->at, (p->buffer.floats ? p->buffer.floats : 1) * sizeof(float)};

@@ -79,6 +79,10 @@ typedef struct cot_weights cot_weights;
 /* w: host [out_features, in_features] (as in torch Linear); bias: host [out_features] or NULL. */
 cot_status cot_linear_prepare(cot_weights **out, cot_device *device, const float *w, const float *bias,
                               size_t out_features, size_t in_features, cot_error *err);
+/* Several matrices over one input as one, their rows stacked: w [rows, in_features], bias [rows] or NULL. */
+typedef struct cot_linear_part { const float *w, *bias; size_t rows; } cot_linear_part;
+cot_status cot_linear_prepare_stacked(cot_weights **out, cot_device *device, const cot_linear_part *parts, size_t n,
+                                      size_t in_features, cot_error *err);
 /* y[rows,out] = act(x[rows,in] · wᵀ + bias (+ residual[rows,out] before act; NULL: none; may be y)) */
 cot_status cot_linear_forward(cot_buffer *y, const cot_buffer *x, const cot_weights *w, size_t rows,
                               const cot_buffer *residual, cot_activation act, cot_error *err);
