@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const norm_parts[] = {"weight", "bias", "running_mean", "running_var"};
-static const char *const kinds[ENCODERS] = {"resnet18-student", "clip-student"};
-enum { NORM_PARTS = 4, PROJECTION_TENSORS = 4, HEAD_TENSORS = 2 };
+const char *const batch_norm_parts[BATCH_NORM_PARTS] = {"weight", "bias", "running_mean", "running_var"};
+static const char *const kinds[ENCODERS] = {"resnet18-student", "clip-student", "densenet121-student"};
+enum { PROJECTION_TENSORS = 4, HEAD_TENSORS = 2 };
 
 static conv_spec *add_conv(conv_spec *at, size_t in_c, size_t out_c, size_t kernel, size_t stride)
 {
@@ -47,6 +47,7 @@ const char *architecture_kind(encoder_kind encoder)
 
 size_t architecture_features(const architecture *arch)
 {
+    if (arch->encoder == ENCODER_DENSENET) return densenet_features(&arch->densenet);
     return arch->encoder == ENCODER_CLIP ? arch->clip.features : resnet18_features(arch->width);
 }
 
@@ -67,7 +68,7 @@ static tensor_spec *add_conv_tensors(tensor_spec *at, const conv_spec *c, bool s
 {
     const size_t shape[] = {c->out_c, stem ? STEM_CHANNELS : c->in_c, c->kernel, c->kernel};
     at = add_tensor(at, c->conv, "weight", 4, shape);
-    for (size_t i = 0; i < NORM_PARTS; i++) at = add_tensor(at, c->norm, norm_parts[i], 1, &c->out_c);
+    for (size_t i = 0; i < BATCH_NORM_PARTS; i++) at = add_tensor(at, c->norm, batch_norm_parts[i], 1, &c->out_c);
     return at;
 }
 
@@ -105,14 +106,25 @@ static tensor_spec *add_clip(tensor_spec *at, const architecture *arch)
     return at;
 }
 
+size_t architecture_encoder_tensors(const architecture *arch)
+{
+    if (arch->encoder == ENCODER_DENSENET) return densenet_tensors(NULL, &arch->densenet);
+    return arch->encoder == ENCODER_CLIP ? clip_tensor_count(&arch->clip) : RESNET18_CONVS * (1 + BATCH_NORM_PARTS);
+}
+
+static tensor_spec *add_encoder(tensor_spec *at, const architecture *arch)
+{
+    if (arch->encoder == ENCODER_DENSENET) return at + densenet_tensors(at, &arch->densenet);
+    return arch->encoder == ENCODER_CLIP ? add_clip(at, arch) : add_resnet18(at, arch);
+}
+
 cot_status architecture_tensors(tensor_spec **out, size_t *n, const architecture *arch, cot_error *err)
 {
-    const bool is_clip = arch->encoder == ENCODER_CLIP;
-    const size_t encoder = is_clip ? clip_tensor_count(&arch->clip) : RESNET18_CONVS * (1 + NORM_PARTS);
-    *n = encoder + PROJECTION_TENSORS + HEAD_TENSORS * arch->n_steps + teacher_tensor_count(arch);
+    *n = architecture_encoder_tensors(arch) + PROJECTION_TENSORS + HEAD_TENSORS * arch->n_steps +
+         teacher_tensor_count(arch);
     tensor_spec *at = *out = calloc(*n + 1, sizeof **out); /* one more: where the end of CLIP's list is asked for */
     if (!at) return cot_fail(err, COT_E_MEMORY, "model: no memory for the table of %zu tensors", *n);
-    at = is_clip ? add_clip(at, arch) : add_resnet18(at, arch);
+    at = add_encoder(at, arch);
     at = add_student(at, arch);
     teacher_tensors(at, arch);
     return COT_OK;

@@ -111,8 +111,9 @@ static cot_status read_kind(encoder_kind *kind, const cJSON *part, const char *w
     if (status != COT_OK) return status;
     for (*kind = 0; *kind < ENCODERS; (*kind)++)
         if (!strcmp(text, architecture_kind(*kind))) return COT_OK;
-    return cot_fail(err, COT_E_MODEL, "%s: \"kind\" is \"%s\", this program reads \"%s\" and \"%s\"", where, text,
-                    architecture_kind(ENCODER_RESNET18), architecture_kind(ENCODER_CLIP));
+    return cot_fail(err, COT_E_MODEL, "%s: \"kind\" is \"%s\", this program reads \"%s\", \"%s\" and \"%s\"", where,
+                    text, architecture_kind(ENCODER_RESNET18), architecture_kind(ENCODER_DENSENET),
+                    architecture_kind(ENCODER_CLIP));
 }
 
 static cot_status read_clip(clip_shape *clip, const cJSON *parent, const char *where, cot_error *err)
@@ -143,6 +144,8 @@ static cot_status read_architecture(model_card *card, const char *where, const c
     COT_TRY(read_kind(&arch->encoder, part, where, err));
     if (arch->encoder == ENCODER_CLIP)
         COT_TRY(read_clip(&arch->clip, part, where, err));
+    else if (arch->encoder == ENCODER_DENSENET)
+        COT_TRY(densenet_read(&arch->densenet, part, where, err));
     else
         COT_TRY(json_size(&arch->width, part, "width", 1, CARD_WIDTH_MAX, where, err));
     COT_TRY(json_size(&arch->dim, part, "dim", 1, CARD_DIM_MAX, where, err));

@@ -39,6 +39,11 @@ cot_status json_number(double *to, const cJSON *object, const char *key, double 
                        cot_error *err);
 cot_status json_size(size_t *to, const cJSON *object, const char *key, size_t low, size_t high, const char *where,
                      cot_error *err);
+/* ---- card_densenet.c: "encoder" of the architecture, read, written, and in words ---- */
+cot_status densenet_read(densenet_shape *shape, const cJSON *parent, const char *where, cot_error *err);
+bool densenet_write(cJSON *parent, const densenet_shape *shape);
+void densenet_text(char *text, size_t size, const densenet_shape *shape);
+
 /* Parses a whole NUL-terminated text as one object. */
 cot_status json_object(cJSON **out, const char *text, const char *where, cot_error *err);
 #endif

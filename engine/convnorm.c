@@ -1,5 +1,5 @@
 /* A convolution and the batch norm behind it, loaded as one: with running statistics fixed, norm(conv(x)) is conv(x)
- * scaled and shifted per channel.
+ * scaled and shifted per channel. And batch norm by itself, where it comes before the convolution (DenseNet).
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine/layers.h"
 
@@ -10,13 +10,13 @@
 static const double norm_eps = 1e-5; /* torch.nn.BatchNorm2d's default */
 
 /* scale = gamma / sqrt(var + eps), shift = beta - mean * scale, in place of gamma and beta. */
-static cot_status fold_norm(float *gamma, float *beta, const float *mean, const float *var, const conv_spec *spec,
-                            cot_error *err)
+static cot_status fold_norm(float *gamma, float *beta, const float *mean, const float *var, const char *name,
+                            size_t channels, cot_error *err)
 {
-    for (size_t c = 0; c < spec->out_c; c++) {
+    for (size_t c = 0; c < channels; c++) {
         if (!(var[c] >= 0))
             return cot_fail(err, COT_E_MODEL, "tensor %s.running_var holds a negative variance: use another model",
-                            spec->norm);
+                            name);
         const double scale = (double)gamma[c] / sqrt((double)var[c] + norm_eps);
         beta[c] = (float)((double)beta[c] - (double)mean[c] * scale);
         gamma[c] = (float)scale;
@@ -24,16 +24,16 @@ static cot_status fold_norm(float *gamma, float *beta, const float *mean, const 
     return COT_OK;
 }
 
-static cot_status load_norm(float **scale, float **shift, const cot_package *package, const conv_spec *spec,
+static cot_status load_norm(float **scale, float **shift, const cot_package *package, const char *name, size_t channels,
                             cot_error *err)
 {
     cot_status status;
     float *mean = NULL, *var = NULL;
-    COT_TRY(package_floats(scale, package, spec->norm, "weight", err));
-    COT_TRY(package_floats(shift, package, spec->norm, "bias", err));
-    COT_TRY(package_floats(&mean, package, spec->norm, "running_mean", err));
-    COT_TRY(package_floats(&var, package, spec->norm, "running_var", err));
-    COT_TRY(fold_norm(*scale, *shift, mean, var, spec, err));
+    COT_TRY(package_floats(scale, package, name, "weight", err));
+    COT_TRY(package_floats(shift, package, name, "bias", err));
+    COT_TRY(package_floats(&mean, package, name, "running_mean", err));
+    COT_TRY(package_floats(&var, package, name, "running_var", err));
+    COT_TRY(fold_norm(*scale, *shift, mean, var, name, channels, err));
 done:
     free(mean);
     free(var);
@@ -60,7 +60,7 @@ cot_status conv_init(conv_layer *c, cot_device *device, const cot_package *packa
     c->spec = *spec;
     c->shape = (cot_conv_shape){spec->in_c, spec->out_c, spec->kernel, spec->stride, spec->pad, in_h, in_w};
     COT_TRY(package_floats(&w, package, spec->conv, "weight", err));
-    COT_TRY(load_norm(&scale, &shift, package, spec, err));
+    if (spec->norm[0]) COT_TRY(load_norm(&scale, &shift, package, spec->norm, spec->out_c, err));
     if (spec->in_c == 1) sum_channels(w, spec->out_c, STEM_CHANNELS, spec->kernel * spec->kernel);
     COT_TRY(cot_conv_prepare(&c->weights, device, w, scale, shift, &c->shape, err));
 done:
@@ -93,4 +93,29 @@ cot_status conv_forward(cot_buffer *y, const conv_layer *c, const cot_buffer *x,
                         cot_activation act, cot_error *err)
 {
     return cot_conv_forward(y, x, c->weights, n, residual, act, c->scratch, err);
+}
+
+/* ---- batch norm by itself ---- */
+cot_status batch_norm_init(batch_norm *b, cot_device *device, const cot_package *package, const char *name,
+                           size_t channels, cot_error *err)
+{
+    cot_status status;
+    float *scale = NULL, *shift = NULL;
+    b->channels = channels;
+    COT_TRY(load_norm(&scale, &shift, package, name, channels, err));
+    COT_TRY(cot_buffer_create(&b->scale, device, channels, err));
+    COT_TRY(cot_buffer_create(&b->shift, device, channels, err));
+    COT_TRY(cot_buffer_write(b->scale, 0, scale, channels, err));
+    COT_TRY(cot_buffer_write(b->shift, 0, shift, channels, err));
+done:
+    free(scale);
+    free(shift);
+    return status;
+}
+
+void batch_norm_fini(batch_norm *b)
+{
+    cot_buffer_destroy(b->scale);
+    cot_buffer_destroy(b->shift);
+    b->scale = b->shift = NULL;
 }

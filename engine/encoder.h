@@ -1,4 +1,4 @@
-/* The image encoder of a package: ResNet-18 or CLIP's image tower. image [n,size,size,1] -> feature [n,features].
+/* The image encoder of a package: ResNet-18, DenseNet or CLIP's image tower. image [n,size,size,1] -> feature [n,features].
  * Threads: the device's thread.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef COT_ENGINE_ENCODER_H
@@ -9,7 +9,8 @@
 typedef struct encoder {
     encoder_kind kind;
     size_t size, features;
-    resnet18 resnet18; /* the one of these that kind says; the other is zero */
+    resnet18 resnet18; /* the one of these that kind says; the others are zero */
+    densenet densenet;
     clip clip;
 } encoder;
 cot_status encoder_init(encoder *m, cot_device *device, const cot_package *package, cot_error *err);

@@ -34,7 +34,10 @@ typedef struct cot_import_options {
     const char *source;   /* folder with weights.safetensors and summary.json */
     const char *out;      /* package folder to make (must not exist) */
     const char *clip;     /* folder of a CLIP checkpoint (config.json, model.safetensors) for the encoder; NULL: the encoder is
-                             in source: a ResNet-18 under cnn., or CLIP under any of its names */
+                             in source: a ResNet-18 or DenseNet under torchvision's names, or CLIP under any of its names */
+    const char *encoder;  /* file, or folder with model.safetensors or weights.safetensors, of a ResNet-18 or DenseNet under
+                             torchvision's names for the encoder, whatever stands before them; NULL: as above */
+    bool store_half;      /* write matrices and convolutions as F16 */
     const char *name, *version; /* NULL: from the source */
     const char *training; /* sentence(s) on how it was trained; NULL: made from summary.json */
     bool keep_extra;      /* copy tensors of other heads (e.g. findings.) along; left out otherwise. Either way model.json

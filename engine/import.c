@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine/import.h"
 #include "engine/clip.h"
+#include "engine/import_torchvision.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -70,7 +71,8 @@ static bool has_clip(const safetensors *file)
 static cot_status find_encoder(importing *im, cot_error *err)
 {
     cot_status status;
-    const bool inside = !im->options->clip && !safetensors_find(im->source, "cnn.conv1.weight") && has_clip(im->source);
+    const bool own = im->options->clip || im->options->encoder;
+    const bool inside = !own && !safetensors_find(im->source, "cnn.conv1.weight") && has_clip(im->source);
     im->claims = calloc(safetensors_count(im->source) + 1, sizeof *im->claims);
     if (!im->claims) return cot_fail(err, COT_E_MEMORY, "model import: no memory");
     if (im->options->clip)
@@ -78,10 +80,12 @@ static cot_status find_encoder(importing *im, cot_error *err)
     else if (inside)
         COT_TRY(naming_clip(&im->clip.tensors, &im->clip.shape, im->claims, im->source, im->weights_path, CLIP_PREFIX,
                             0, err));
+    else if (im->options->encoder)
+        COT_TRY(torchvision_open(&im->clip, &im->arch, im->options->encoder, err));
     else
-        COT_TRY(first_dimension(&im->arch.width, im, "cnn.conv1.weight", err));
+        COT_TRY(torchvision_find(&im->clip.tensors, &im->arch, im->claims, im->source, im->weights_path, err));
     if (inside) im->clip.normalisation = clip_published;
-    im->arch.encoder = im->clip.tensors.n ? ENCODER_CLIP : ENCODER_RESNET18;
+    if (inside || im->options->clip) im->arch.encoder = ENCODER_CLIP;
     im->arch.clip = im->clip.shape;
 done:
     return status;
@@ -119,7 +123,9 @@ static cot_status find_architecture(importing *im, cot_error *err)
     const teacher_source source = {im->source, im->weights_path, im->claims};
     COT_TRY(teacher_import_open(&im->teacher, &im->arch, im->options, &source, im->steps, err));
     const cJSON *said = cJSON_GetObjectItemCaseSensitive(im->summary, "width");
-    const size_t width = im->arch.encoder == ENCODER_CLIP ? im->arch.clip.width : im->arch.width;
+    const size_t width = im->arch.encoder == ENCODER_CLIP       ? im->arch.clip.width
+                         : im->arch.encoder == ENCODER_DENSENET ? im->arch.densenet.init
+                                                                : im->arch.width;
     if (said && (!cJSON_IsNumber(said) || said->valuedouble != (double)width))
         status = cot_fail(err, COT_E_MODEL,
                           "%s: \"width\" is not %zu, which the weights have: the two files are not of one "
@@ -199,6 +205,7 @@ static cot_status choose_tensors(importing *im, cot_error *err)
     COT_TRY(teacher_import_finish(&im->teacher, &im->arch, im->tensors, im->n, err));
     for (size_t i = 0; i < all; i++)
         if (im->claims[i] != NAMING_TAKEN) COT_TRY(sort_out_extra(im, i, err));
+    if (im->options->encoder) COT_TRY(torchvision_left_out(im->left_out, &im->clip, err));
 done:
     return status;
 }
@@ -284,6 +291,7 @@ cot_status cot_package_import(const cot_import_options *options, const cot_steps
     COT_TRY(find_architecture(&im, err));
     COT_TRY(import_card(&im, err));
     COT_TRY(choose_tensors(&im, err));
+    COT_TRY(import_store(&im, err));
     COT_TRY(make_temporary(&im, err));
     COT_TRY(write_weights(&im, im.temporary, sha256, err));
     COT_TRY(write_card(&im, im.temporary, sha256, err));
@@ -297,6 +305,7 @@ done:
     teacher_import_close(&im.teacher);
     free(im.arch.classes);
     free(im.claims);
+    import_store_fini(&im);
     free(im.table);
     free(im.tensors);
     return status;

@@ -68,7 +68,9 @@ static bool add_architecture(importing *im)
     cJSON *part = cJSON_AddObjectToObject(im->card, "architecture"), *classes;
     if (!part || !cJSON_AddStringToObject(part, "kind", architecture_kind(im->arch.encoder)) ||
         !(is_clip ? add_clip(part, &im->arch.clip)
-                  : cJSON_AddNumberToObject(part, "width", (double)im->arch.width) != NULL) ||
+          : im->arch.encoder == ENCODER_DENSENET
+              ? densenet_write(part, &im->arch.densenet)
+              : cJSON_AddNumberToObject(part, "width", (double)im->arch.width) != NULL) ||
         !cJSON_AddNumberToObject(part, "dim", (double)im->arch.dim) ||
         !(classes = cJSON_AddArrayToObject(part, "step_classes")))
         return false;

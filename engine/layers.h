@@ -28,6 +28,15 @@ size_t conv_out_floats(const conv_layer *c); /* of one image */
 cot_status conv_forward(cot_buffer *y, const conv_layer *c, const cot_buffer *x, size_t n, const cot_buffer *residual,
                         cot_activation act, cot_error *err);
 
+/* ---- batch norm that comes before its convolution (convnorm.c): what cot_norm_pool_forward takes ---- */
+typedef struct batch_norm {
+    cot_buffer *scale, *shift;
+    size_t channels;
+} batch_norm;
+cot_status batch_norm_init(batch_norm *b, cot_device *device, const cot_package *package, const char *name,
+                           size_t channels, cot_error *err);
+void batch_norm_fini(batch_norm *b);
+
 /* ---- ResNet-18 (resnet18.c): image [n,size,size,1] -> feature [n,8*width] ---- */
 typedef struct basic_block {
     conv_layer conv1, conv2, downsample;
@@ -53,6 +62,40 @@ cot_status resnet18_plan(resnet18 *m, cot_arena *arena, size_t max_batch, cot_er
 cot_status resnet18_forward(cot_buffer *feature, resnet18 *m, const cot_buffer *image, size_t n, cot_error *err);
 /* The i-th convolution in state-dict order, NULL behind the last. */
 conv_layer *resnet18_conv(resnet18 *m, size_t i);
+
+/* ---- DenseNet (densenet121.c): image [n,size,size,1] -> feature [n,features] ---- */
+typedef struct dense_layer {
+    batch_norm norm1;
+    conv_layer conv1, conv2; /* conv1 has norm2 folded in */
+} dense_layer;
+typedef struct dense_block {
+    size_t side, channels, n_layers; /* of the pixels; that it begins with */
+    cot_slice whole;                 /* a pixel's row with all channels that it ends with */
+    dense_layer *layer;
+    batch_norm norm;       /* behind the block */
+    conv_layer transition; /* unless it is the last */
+} dense_block;
+/* What forward writes. A block's layers write side by side into one buffer and read all that is there so far; two such
+ * buffers serve the blocks in turn. */
+typedef struct densenet_acts {
+    cot_buffer *now, *next; /* [n,side,side,channels] of the block at work, of the one behind it */
+    cot_buffer *normed,
+        *squeezed; /* what conv1 and conv2 of a layer read; also the stem's output, before and behind its pool */
+    cot_buffer *scratch, *room; /* of the convolutions; may be NULL */
+} densenet_acts;
+typedef struct densenet {
+    size_t size, features;
+    densenet_shape shape;
+    conv_layer stem;
+    dense_block block[DENSENET_BLOCKS_MAX];
+    densenet_acts acts;
+} densenet;
+cot_status densenet_init(densenet *m, cot_device *device, const cot_package *package, cot_error *err);
+void densenet_fini(densenet *m);
+cot_status densenet_plan(densenet *m, cot_arena *arena, size_t max_batch, cot_error *err);
+cot_status densenet_forward(cot_buffer *feature, densenet *m, const cot_buffer *image, size_t n, cot_error *err);
+/* The i-th convolution in state-dict order, NULL behind the last. */
+conv_layer *densenet_conv(densenet *m, size_t i);
 
 /* ---- the student (student.c): feature [n,features] -> logits[s] [n,classes of step s] ---- */
 typedef struct student_acts {

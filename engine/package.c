@@ -324,10 +324,14 @@ static void print_encoder(const model_card *c, FILE *stream)
 {
     const char *filter = c->filter == COT_FILTER_BICUBIC ? "bicubic" : "bilinear";
     const clip_shape *s = &c->arch.clip;
+    char dense[128];
+    densenet_text(dense, sizeof dense, &c->arch.densenet);
     fprintf(stream, "Architecture    %s, ", architecture_kind(c->arch.encoder));
     if (c->arch.encoder == ENCODER_CLIP)
         fprintf(stream, "ViT: %zu layers, width %zu, %zu heads, patches of %zu, image feature %zu, feature %zu\n",
                 s->layers, s->width, s->heads, s->patch, s->features, c->arch.dim);
+    else if (c->arch.encoder == ENCODER_DENSENET)
+        fprintf(stream, "%s layers, feature %zu\n", dense, c->arch.dim);
     else
         fprintf(stream, "width %zu, feature %zu\n", c->arch.width, c->arch.dim);
     fprintf(stream, "Preprocessing   %zux%zu, %s, stretched, ", c->size, c->size, filter);

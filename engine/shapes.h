@@ -15,6 +15,12 @@ typedef struct bert_shape {
     size_t vocab, positions, types, width, layers, heads, inner;
 } bert_shape;
 
+enum { DENSENET_BLOCKS_MAX = 8, DENSENET_LAYERS_MAX = 99 };
+typedef struct densenet_shape {      /* torchvision's DenseNet; DenseNet-121: 64, 32, 128, 4 blocks of 6, 12, 24, 16 */
+    size_t init, growth, bottleneck; /* channels of the stem, of a layer's result, of the 1x1 convolution inside */
+    size_t n_blocks, layers[DENSENET_BLOCKS_MAX];
+} densenet_shape;
+
 typedef struct tensor_spec {
     char name[96];
     size_t rank, shape[4];

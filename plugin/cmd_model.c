@@ -9,6 +9,7 @@ static const char help[] =
     "Usage: stepcot model show [DIR] [--tensors] [--steps FILE]\n"
     "       stepcot model import SOURCE -o DIR [--name TEXT] [--version TEXT] [--training TEXT]\n"
     "                                          [--notice TEXT] [--attribution TEXT] [--keep-extra] [--clip DIR]\n"
+    "                                          [--encoder FILE|DIR] [--store f16]\n"
     "                                          [--steps FILE]\n\n"
     "show      the package in DIR, or the one embedded in the program: architecture, preprocessing, which steps it "
     "was\n"
@@ -17,8 +18,13 @@ static const char help[] =
     "          summary.json. --training says in words how it was trained and --notice what it is not for: every "
     "report\n"
     "          shows both. --attribution names origin and terms of the training data. --keep-extra copies tensors of\n"
-    "          other heads along. The encoder is in SOURCE (a ResNet-18 under cnn., CLIP under any of its names), or\n"
-    "          --clip names a CLIP checkpoint of the transformers library: config.json and model.safetensors.\n"
+    "          other heads along. The encoder is in SOURCE (ResNet-18 or DenseNet under torchvision's names, CLIP "
+    "under any of its), or\n"
+    "          --clip names a CLIP checkpoint of the transformers library: config.json and model.safetensors, or\n"
+    "          --encoder a state dict of torchvision's ResNet-18 or DenseNet-121 (any sizes): a safetensors file, or "
+    "a\n"
+    "          folder with model.safetensors. --store f16 halves the file: matrices and convolutions in half "
+    "precision.\n"
     "--steps   a step schema other than the embedded one.\n\n"
     "Examples:\n"
     "  stepcot model show\n"
@@ -49,13 +55,15 @@ static int import(const cot_import_options *options, const cot_steps *steps)
 int cot_cmd_model(int argc, char **argv)
 {
     bool tensors = false;
-    const char *schema = NULL, *words[32];
+    const char *schema = NULL, *store = NULL, *words[32];
     cot_import_options import_options = {0};
     const cli_option options[] = {
         {"tensors", 0, NULL, &tensors, NULL, NULL, 0},
         {"steps", 0, "FILE", NULL, &schema, NULL, 0},
         {"output", 'o', "DIR", NULL, &import_options.out, NULL, 0},
         {"clip", 0, "DIR", NULL, &import_options.clip, NULL, 0},
+        {"encoder", 0, "FILE", NULL, &import_options.encoder, NULL, 0},
+        {"store", 0, "TYPE", NULL, &store, NULL, 0},
         {"name", 0, "TEXT", NULL, &import_options.name, NULL, 0},
         {"version", 0, "TEXT", NULL, &import_options.version, NULL, 0},
         {"training", 0, "TEXT", NULL, &import_options.training, NULL, 0},
@@ -72,6 +80,8 @@ int cot_cmd_model(int argc, char **argv)
     if (showing && n > 2) return cli_usage("model", "show takes one DIR");
     if (importing && (n != 2 || !import_options.out))
         return cli_usage("model", "import takes one SOURCE, and -o DIR for the package");
+    if (store && strcmp(store, "f16")) return cli_usage("model", "--store %s: f16 is the only one", store);
+    import_options.store_half = store != NULL;
     cot_error err = COT_ERROR_INIT;
     cot_steps *steps = NULL;
     if (cot_steps_load(&steps, schema, &err) != COT_OK) return cli_failure("model", &err);

@@ -1,0 +1,72 @@
+/* Half precision for the weights of a package: matrices and convolutions become F16, rounded to the nearest; vectors (norms,
+ * biases, running statistics) stay as they are, they are few and their range is not known.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "engine/import.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Nearest, ties to even; false for what half precision does not reach. */
+static bool half_of_float(uint16_t *out, float value)
+{
+    const float size = fabsf(value);
+    const uint16_t sign = signbit(value) ? 0x8000u : 0;
+    if (!(size < 65520.0f)) return false;
+    int exponent = -20; /* of zero: any below those of normal numbers */
+    if (size > 0) frexpf(size, &exponent);
+    const int step = (exponent > -14 ? exponent : -13) - 11; /* 11 bits of fraction, fewer below 2^-14 */
+    const float units = nearbyintf(ldexpf(size, -step));     /* exact but for this rounding; at most 2048 */
+    *out = (uint16_t)(sign | ((uint32_t)(exponent > -14 ? exponent + 13 : 0) * 1024u + (uint32_t)units));
+    return true;
+}
+
+static cot_status halve(tensor *t, unsigned char **memory, cot_error *err)
+{
+    cot_status status = COT_OK;
+    float *values = malloc(t->count * sizeof *values + 1);
+    *memory = malloc(t->count * 2 + 1);
+    if (!values || !*memory) {
+        status = cot_fail(err, COT_E_MEMORY, "model import: no memory for tensor %s", t->name);
+        goto done;
+    }
+    tensor_floats(values, t);
+    for (size_t i = 0; i < t->count; i++) {
+        uint16_t half = 0;
+        if (!half_of_float(&half, values[i])) {
+            status = cot_fail(err, COT_E_MODEL,
+                              "model import: tensor %s holds %g, half precision ends at 65504: store it as it is",
+                              t->name, (double)values[i]);
+            goto done;
+        }
+        (*memory)[2 * i] = (unsigned char)(half & 255u);
+        (*memory)[2 * i + 1] = (unsigned char)(half >> 8);
+    }
+    t->type = TENSOR_F16;
+    t->bytes = t->count * 2;
+    t->data = *memory;
+done:
+    free(values);
+    return status;
+}
+
+cot_status import_store(importing *im, cot_error *err)
+{
+    cot_status status = COT_OK;
+    if (!im->options->store_half) return COT_OK;
+    im->halves = calloc(im->n + 1, sizeof *im->halves);
+    if (!im->halves) return cot_fail(err, COT_E_MEMORY, "model import: no memory");
+    for (size_t i = 0; i < im->n; i++) {
+        const tensor *t = &im->tensors[i];
+        if (t->rank < 2 || (t->type != TENSOR_F32 && t->type != TENSOR_BF16)) continue;
+        COT_TRY(halve(&im->tensors[i], &im->halves[im->n_halves++], err));
+    }
+done:
+    return status;
+}
+
+void import_store_fini(importing *im)
+{
+    for (size_t i = 0; i < im->n_halves; i++) free(im->halves[i]);
+    free(im->halves);
+}
