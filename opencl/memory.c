@@ -125,6 +125,18 @@ cot_status buffer_raw(cot_buffer **out, cot_device *device, size_t floats, cot_e
     return create(out, device, floats, false, err);
 }
 
+void cot_buffer_destroy(cot_buffer *buffer)
+{
+    if (!buffer || !buffer->owned) return;
+    give_back(buffer->device, buffer->mem, (buffer->floats ? buffer->floats : 1) * sizeof(float));
+    free(buffer);
+}
+
+size_t cot_buffer_floats(const cot_buffer *buffer)
+{
+    return buffer->floats;
+}
+
 static cot_status check_range(const cot_buffer *b, size_t at, size_t floats, const char *what, cot_error *err)
 {
     if (!b->mem) return cot_fail(err, COT_E_BUG, "%s: this piece's arena is not committed", what);
