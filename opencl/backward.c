@@ -21,6 +21,7 @@ typedef enum backward_family {
     BACK_GRAPH,
     BACK_CONV,
     BACK_BATCH,
+    BACK_AUGMENT,
     BACK_FAMILIES
 } backward_family;
 
@@ -48,6 +49,7 @@ EMBEDDED(attention_backward)
 EMBEDDED(graph_backward)
 EMBEDDED(conv_backward)
 EMBEDDED(batch_training)
+EMBEDDED(augment)
 
 typedef struct family_text {
     const char *name;
@@ -75,6 +77,7 @@ static const family_text families[BACK_FAMILIES] = {
     [BACK_GRAPH] = FAMILY(graph_backward, false),
     [BACK_CONV] = FAMILY(conv_backward, true),
     [BACK_BATCH] = FAMILY(batch_training, false),
+    [BACK_AUGMENT] = FAMILY(augment, false),
 };
 
 typedef struct kernel_entry {
@@ -133,6 +136,7 @@ static const kernel_entry table[BACKWARD_MATMUL] = {
     [BACKWARD_NORM] = {"norm_backward", BACK_BATCH, true},
     [BACKWARD_NORM_POOL_FORWARD] = {"norm_pool_forward", BACK_BATCH, true},
     [BACKWARD_NORM_POOL] = {"norm_pool_backward", BACK_BATCH, true},
+    [BACKWARD_AUGMENT] = {"augment", BACK_AUGMENT, true},
 };
 
 /* Those from MATMUL on: NAME_<height> for each height of the tile. */
