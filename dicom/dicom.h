@@ -151,6 +151,21 @@ cot_status cot_report_write_study(cot_report_made *made, const char *path, const
                                   const cot_steps *steps, const cot_report_options *options, int64_t now_utc, cot_error *err);
 /* Not refused, not read by force, and at least one step answered. */
 bool cot_report_measurable(const cot_chain *chain);
+/* ---- lint ---- */
+/* Rules R1 to R20 are those viewers need, T1 templates, C1 to C3 the chain of premises, P1 probabilities, S1 coding schemes,
+ * U1 UIDs (dicom/README.md lists them). No value of a data set stands in a finding. */
+typedef struct cot_lint_finding {
+    const char *file;  /* as given */
+    char rule[8];      /* "R9" */
+    char where[512];   /* position path and concept: `1.10.5.3 TEXT "Rationale"`, or "document", or "file" */
+    char what[512], advice[512];
+} cot_lint_finding;
+typedef void (*cot_lint_visitor)(void *ctx, const cot_lint_finding *finding);
+/* Checks the Structured Reports among the files, each by itself and beside one another; other DICOM files among them are the
+ * images read, with which the reports' patient and study are compared. COT_OK: all were looked at, *findings = how many.
+ * Every file goes through the guard first; call it where memory and time are limited. */
+cot_status cot_report_lint(const char *const *paths, size_t n, cot_lint_visitor visit, void *ctx, size_t *findings,
+                           cot_error *err);
 /* Name-based UID (UUIDv5 as 2.25, or under root): same name, same UID. */
 void cot_uid_derive(char uid[65], const char *root, const char *name);
 

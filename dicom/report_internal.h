@@ -25,6 +25,7 @@ void report_require(const OFCondition &condition, const char *what);
 
 /* ---- text: report_text.cc ---- */
 enum { TEXT_ITEM_CHARACTERS = 1024, LONG_STRING_CHARACTERS = 64, SHORT_STRING_CHARACTERS = 16 };
+bool text_utf8_valid(const std::string &bytes);
 /* Valid UTF-8 without control characters (a lone LF becomes CR LF), ends trimmed. */
 std::string text_clean(const std::string &bytes);
 /* One line of at most `characters`, without the value delimiter backslash: for SH and LO. */
@@ -45,6 +46,7 @@ struct report_source {
 void source_read(report_source &source, const char *path);
 /* Puts the Patient, Patient Study, Clinical Trial and General Study attributes into the report, as they are. */
 void source_copy_modules(const report_source &source, DcmItem &report);
+bool source_takes_over(const DcmTagKey &key); /* such an attribute is the image's, not ours */
 
 /* Text of a data set declared with Japanese character sets; false: not Japanese, or damaged (report_japanese.cc). */
 bool japanese_to_utf8(DcmItem &item);

@@ -281,3 +281,9 @@ void source_copy_modules(const report_source &source, DcmItem &report)
         if (head.tagExists(key))
             report_require(head.findAndInsertCopyOfElement(key, &report), "report: copy an attribute");
 }
+
+/* Referenced Request is made of the image's Request Attributes. */
+bool source_takes_over(const DcmTagKey &key)
+{
+    return listed(module_tags, key) || key == DCM_ReferencedRequestSequence;
+}

@@ -23,6 +23,13 @@ static size_t sequence_length(const std::string &s, size_t at)
     return n;
 }
 
+bool text_utf8_valid(const std::string &bytes)
+{
+    for (size_t at = 0, n; at < bytes.size(); at += n)
+        if (!(n = sequence_length(bytes, at))) return false;
+    return true;
+}
+
 static std::string trimmed(const std::string &s)
 {
     const size_t first = s.find_first_not_of(" \r\n"), last = s.find_last_not_of(" \r\n");
