@@ -87,8 +87,6 @@ static cot_status check_text(const bert *m, const int64_t *ids, const int64_t *m
                             (long long)ids[i], m->shape.vocab);
         if (mask[i] != 0 && mask[i] != 1)
             return cot_fail(err, COT_E_INPUT, "text encoder: the mask must be of 0 and 1");
-        if (i % tokens == 0 && !mask[i])
-            return cot_fail(err, COT_E_INPUT, "text encoder: the first token of text %zu is masked", i / tokens);
     }
     return COT_OK;
 }

@@ -24,7 +24,7 @@ cot_status bert_init(bert *m, cot_device *device, const weight_source *source, c
 void bert_fini(bert *m);
 /* Reserves the activations for texts of max_tokens tokens together. */
 cot_status bert_plan(bert *m, cot_arena *arena, size_t max_tokens, cot_error *err);
-/* cls [n,width]; ids, mask [n,tokens] on the host, mask of 0 and 1; the first token of a text is not masked. */
+/* cls [n,width]; ids, mask [n,tokens] on the host, mask of 0 and 1; a text may be masked as a whole. */
 cot_status bert_forward(cot_buffer *cls, bert *m, const int64_t *ids, const int64_t *mask, size_t n, size_t tokens,
                         cot_error *err);
 #endif

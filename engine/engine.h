@@ -98,6 +98,6 @@ void cot_golden_close(cot_golden *golden);
 void cot_golden_describe(const cot_golden *golden, char *text, size_t size); /* its sizes, one line */
 /* From pixels and tokens to both models' logits. */
 cot_status cot_golden_run(cot_golden_output outputs[COT_GOLDEN_OUTPUTS], const cot_golden *golden, cot_device *device, cot_error *err);
-/* Self-test: the golden folder in the program within COT_GOLDEN_BOUND; COT_E_DEVICE names a device that computes wrongly. */
+/* Self-test: the golden folder in the program, and small convolutions, within COT_GOLDEN_BOUND; COT_E_DEVICE names a device that computes wrongly. */
 cot_status cot_device_check(cot_device *device, cot_error *err);
 #endif

@@ -31,6 +31,12 @@ struct cot_golden {
     char where[GOLDEN_FILES][1200]; /* their names, for errors */
 };
 
+/* golden_extra.c: COT_E_MODEL, naming the first tensor of any file that nothing of these sizes has. */
+cot_status golden_refuse_extra(const cot_golden *golden, cot_error *err);
+/* golden_conv.c: small convolutions of every kind, computed by the device and by the host. COT_E_DEVICE names the first that
+ * differs by more than the bound. */
+cot_status golden_convolve(cot_device *device, double bound, cot_error *err);
+
 /* What source.h loads the tensors of one file from. */
 weight_source golden_source(const cot_golden *golden, golden_file file);
 #endif

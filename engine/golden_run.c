@@ -255,10 +255,11 @@ cot_status cot_golden_run(cot_golden_output outputs[COT_GOLDEN_OUTPUTS], const c
         status = cot_fail(err, COT_E_MEMORY, "%s: no memory for features", golden->folder);
         goto done;
     }
-    COT_TRY(run_clip(&run, err));
+    COT_TRY(run_clip(&run, err)); /* each names what is missing or misshapen */
     COT_TRY(run_bert(&run, err));
     COT_TRY(run_teacher(&run, err));
     COT_TRY(run_student(&run, err));
+    COT_TRY(golden_refuse_extra(golden, err));
 done:
     free(run.features);
     free(run.prompts);
@@ -281,6 +282,7 @@ cot_status cot_device_check(cot_device *device, cot_error *err)
                               outputs[i].worst, outputs[i].error, COT_GOLDEN_BOUND);
             goto done;
         }
+    COT_TRY(golden_convolve(device, COT_GOLDEN_BOUND, err));
 done:
     if (status != COT_OK) cot_fail_in(err, "self-test of %s / %s", about->platform, about->name);
     cot_golden_close(golden);

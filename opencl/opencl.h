@@ -134,7 +134,7 @@ typedef struct cot_attention_shape {
     size_t items, tokens, queries, heads, width; /* heads divides width */
     size_t q_stride, q_at, kv_stride, k_at, v_at;
 } cot_attention_shape;
-/* y [items*queries, width]; mask [items, tokens] of 0 and 1, or NULL; each item has at least one unmasked token */
+/* y [items*queries, width]; mask [items, tokens] of 0 and 1, or NULL; where all are masked, all weigh the same */
 cot_status cot_attention_forward(cot_buffer *y, const cot_buffer *q, const cot_buffer *kv, const cot_buffer *mask,
                                  const cot_attention_shape *shape, cot_error *err);
 /* x [n, channels, size, size] -> y [n * (size/patch)^2, channels*patch*patch], as a convolution with stride = kernel reads it */

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "tests/reference_transformer.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@ void ref_attention_forward(float *y, const float *q, const float *kv, const floa
             const float *k = kv + (item * s->tokens + t) * s->kv_stride + s->k_at + head * depth;
             double score = 0.0;
             for (size_t e = 0; e < depth; e++) score += (double)one[e] * (double)k[e];
-            p[t] = mask && mask[item * s->tokens + t] == 0.0f ? -INFINITY : score / sqrt((double)depth);
+            p[t] = mask && mask[item * s->tokens + t] == 0.0f ? -(double)FLT_MAX : score / sqrt((double)depth);
             top = fmax(top, p[t]);
         }
         for (size_t t = 0; t < s->tokens; t++) sum += p[t] = exp(p[t] - top);

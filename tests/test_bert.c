@@ -105,7 +105,7 @@ TEST(bert_refuses_token_numbers_and_lengths_that_it_does_not_have)
     CHECK_FAILS(bert_forward(t.cls, &t.bert, ids, mask, 1, 40, &err), COT_E_LIMIT, "the model has 32 positions");
     CHECK_FAILS(bert_forward(t.cls, &t.bert, ids, mask, 0, 4, &err), COT_E_BUG, "0 texts");
     mask[0] = 0;
-    CHECK_FAILS(bert_forward(t.cls, &t.bert, ids, mask, 1, 4, &err), COT_E_INPUT, "first token");
+    CHECK_OK(bert_forward(t.cls, &t.bert, ids, mask, 1, 4, &err));
     mask[0] = 2;
     CHECK_FAILS(bert_forward(t.cls, &t.bert, ids, mask, 1, 4, &err), COT_E_INPUT, "0 and 1");
     close_text(&t);

@@ -121,8 +121,8 @@ TEST(attention_reads_a_fused_projection)
     }
 }
 
-/* Every shape with masks of a pattern; item i keeps token i % tokens always. */
-static void run_masks(bool (*keep)(size_t item, size_t token))
+/* Every shape with masks of a pattern; with one_always item i keeps token i % tokens always. */
+static void run_masks_of(bool (*keep)(size_t item, size_t token), bool one_always)
 {
     cot_error err = COT_ERROR_INIT;
     for (size_t i = 0; i < sizeof attention_cases / sizeof *attention_cases; i++) {
@@ -130,12 +130,16 @@ static void run_masks(bool (*keep)(size_t item, size_t token))
         pair mask = make(s.items * s.tokens, 1);
         for (size_t m = 0; m < mask.n; m++) {
             const size_t item = m / s.tokens, token = m % s.tokens;
-            mask.host[m] = token == item * 131 % s.tokens || keep(item, token);
+            mask.host[m] = (one_always && token == item * 131 % s.tokens) || keep(item, token);
         }
         if (mask.n) CHECK_OK(cot_buffer_write(mask.there, 0, mask.host, mask.n, &err));
         run_attention(&s, &mask, 4.0f);
         drop(&mask);
     }
+}
+static void run_masks(bool (*keep)(size_t item, size_t token))
+{
+    run_masks_of(keep, true);
 }
 
 static bool keep_some(size_t item, size_t token)
@@ -156,6 +160,12 @@ TEST(attention_leaves_masked_tokens_out)
 {
     run_masks(keep_some);
     run_masks(keep_late);
+}
+
+/* As PyTorch has it where every score is the smallest number: the mean of all values. */
+TEST(attention_with_all_tokens_masked_weighs_all_the_same)
+{
+    run_masks_of(keep_none, false);
 }
 
 TEST(attention_with_all_but_one_token_masked_is_that_token)

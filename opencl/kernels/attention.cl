@@ -70,14 +70,18 @@ static inline VEC products(global const float *const *q, global const float *con
     return all + VLOAD(0, rest);
 }
 
-/* Scores of tokens that are masked, or beyond the last one, become -inf; `token` is that of the first lane. */
+/* Scores of tokens beyond the last one become -inf. Those of masked ones become the smallest number, as in PyTorch: they
+ * weigh nothing beside any other, and all the same where all are masked. `token` is that of the first lane. */
 static inline VEC hide(VEC v, global const float *mask, int token, int tokens)
 {
     float seen[VECTOR];
     VSTORE(v, 0, seen);
     for (int i = 0; i < VECTOR; i++) {
         const int at = token + i % ABREAST;
-        if (at >= tokens || (mask && mask[at] == 0.0f)) seen[i] = -INFINITY;
+        if (at >= tokens)
+            seen[i] = -INFINITY;
+        else if (mask && mask[at] == 0.0f)
+            seen[i] = -MAXFLOAT;
     }
     return VLOAD(0, seen);
 }
