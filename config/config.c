@@ -36,7 +36,8 @@ const config_field config_fields[] = {
     NODE("store", "settle-s", FIELD_REAL, settle_s),
     NODE("store", "keep-days", FIELD_REAL, keep_days),
     NODE("reader", "device", FIELD_TEXT, device),
-    NODE("reader", "model", FIELD_PATH, model),
+    NODE("reader", "package", FIELD_PATH, package),
+    NODE("reader", "reader", FIELD_TEXT, reader),
     NODE("reader", "steps", FIELD_PATH, steps),
     NODE("reader", "gemm", FIELD_TEXT, gemm),
     NODE("reader", "batch", FIELD_UNSIGNED, batch),
@@ -138,7 +139,7 @@ static void resolve(xml_file *f, char *path, size_t size, const char *folder, co
 
 static void resolve_all(xml_file *f, cot_config *config, const char *folder)
 {
-    if (!strcmp(config->model, "default")) config->model[0] = 0; /* the word the command line uses for it */
+    if (!strcmp(config->package, "default")) config->package[0] = 0; /* the word the command line uses for it */
     for (const config_field *field = config_fields; field->element; field++)
         if (field->kind == FIELD_PATH)
             resolve(f, (char *)config + field->offset, field->size, folder, xml_child(xml_root(f), field->element),

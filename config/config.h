@@ -49,7 +49,8 @@ typedef struct cot_config {
     double keep_days;            /* finished jobs are purged after this */
     /* <reader> */
     char device[129];            /* part of a device or platform name, "" = best; or "cpu"/"gpu" */
-    char model[1024];            /* package folder, "" = embedded default */
+    char package[1024];          /* model package folder, "" = embedded default */
+    char reader[17];             /* "student", "teacher", "both" (the teacher as second reader); "" = student */
     char steps[1024];            /* step schema file, "" = embedded default */
     char gemm[17];               /* "auto", "tile", "clblast" */
     unsigned batch;

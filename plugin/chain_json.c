@@ -4,7 +4,6 @@
 #include "plugin/chain_json.h"
 #include "plugin/utf8.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,8 +75,53 @@ static void put_answer(writer *w, cJSON *o, const cot_answer *a, const cot_step 
     }
 }
 
-static void put_step(writer *w, cJSON *parent, const cot_answer *a, const cot_step *step)
+/* ---- evidence ---- */
+static void put_regions(writer *w, cJSON *parent, const cot_answer *a)
 {
+    cJSON *list = put(w, parent, "regions", cJSON_CreateArray());
+    for (size_t r = 0; r < a->n_regions; r++) {
+        const cot_region *region = &a->regions[r];
+        cJSON *o = put(w, list, NULL, cJSON_CreateObject());
+        put_number(w, o, "share", region->share);
+        cJSON *points = put(w, o, "points", cJSON_CreateArray());
+        for (size_t i = 0; i < region->n_points; i++) {
+            cJSON *pair = put(w, points, NULL, cJSON_CreateArray());
+            put_number(w, pair, NULL, region->points[i].column);
+            put_number(w, pair, NULL, region->points[i].row);
+        }
+    }
+}
+
+static void put_evidence(writer *w, cJSON *o, const cot_answer *a, const cot_steps *steps)
+{
+    if (a->located) {
+        cJSON *evidence = put(w, o, "evidence", cJSON_CreateObject());
+        put_text(w, evidence, "place", a->place);
+        put_regions(w, evidence, a);
+    }
+    if (!a->weighed) return;
+    cJSON *list = put(w, o, "influences", cJSON_CreateArray());
+    for (size_t i = 0; i < a->n_influences; i++) {
+        cJSON *one = put(w, list, NULL, cJSON_CreateObject());
+        put_text(w, one, "step", steps->steps[a->influences[i].step].id);
+        put_number(w, one, "change", a->influences[i].change);
+    }
+}
+
+static void put_other(writer *w, cJSON *parent, const cot_opinion *other, const cot_step *step)
+{
+    if (!other->available) return;
+    cJSON *o = put(w, parent, "second_reader", cJSON_CreateObject());
+    put_option(w, o, "answer", &step->options[other->answer]);
+    put_number(w, o, "certainty", other->probability[other->answer]);
+    cJSON *list = put(w, o, "probabilities", cJSON_CreateArray());
+    for (size_t i = 0; i < step->n_options; i++) put_number(w, list, NULL, other->probability[i]);
+}
+
+static void put_step(writer *w, cJSON *parent, const cot_chain *chain, size_t s, const cot_steps *steps)
+{
+    const cot_answer *a = &chain->answers[s];
+    const cot_step *step = &steps->steps[s];
     cJSON *o = put(w, parent, NULL, cJSON_CreateObject());
     put_text(w, o, "id", step->id);
     put_text(w, o, "title", step->title);
@@ -89,11 +133,15 @@ static void put_step(writer *w, cJSON *parent, const cot_answer *a, const cot_st
         put_answer(w, o, a, step);
     else
         put_text(w, o, "reason", a->reason);
+    put_evidence(w, o, a, steps);
+    if (!chain->has_other) return;
+    put_other(w, o, &a->other, step);
+    put(w, o, "disagreement", cJSON_CreateBool(a->disagreement));
 }
 
-static void put_reader(writer *w, cJSON *parent, const cot_reader *r)
+static void put_reader(writer *w, cJSON *parent, const char *name, const cot_reader *r)
 {
-    cJSON *o = put(w, parent, "reader", cJSON_CreateObject());
+    cJSON *o = put(w, parent, name, cJSON_CreateObject());
     put_text(w, o, "name", r->name);
     put_text(w, o, "version", r->version);
     put_text(w, o, "package_sha256", r->package_sha256);
@@ -129,52 +177,14 @@ static void put_chain(writer *w, cJSON *root, const cot_chain *chain, const cot_
     put_text(w, schema, "id", chain->schema_id);
     put_text(w, schema, "sha256", chain->schema_sha256);
     cJSON *list = put(w, root, "steps", cJSON_CreateArray());
-    for (size_t s = 0; chain->answers && s < chain->n_steps; s++)
-        put_step(w, list, &chain->answers[s], &steps->steps[s]);
-    put_reader(w, root, &chain->reader);
-}
-
-cot_status chain_consistent(const cot_chain *chain, const cot_steps *steps, cot_error *err)
-{
-    size_t missing = 0;
-    if ((unsigned)chain->state > COT_CHAIN_REFUSED)
-        return cot_fail(err, COT_E_INPUT, "reading: unknown state %d", (int)chain->state);
-    if ((chain->state == COT_CHAIN_REFUSED) != (chain->refusal_id[0] != 0))
-        return cot_fail(err, COT_E_INPUT, "reading: state \"%s\" and refusal \"%s\" contradict each other",
-                        chain_state_names[chain->state], chain->refusal_id);
-    if (chain->state == COT_CHAIN_REFUSED && chain->forced_id[0])
-        return cot_fail(err, COT_E_INPUT, "reading: refused, and yet read by force");
-    if (chain->answers && (!steps || chain->n_steps != steps->n_steps))
-        return cot_fail(err, COT_E_INPUT, "reading: it has %zu steps, the step schema %zu", chain->n_steps,
-                        steps ? steps->n_steps : 0);
-    if (!chain->answers && chain->state != COT_CHAIN_REFUSED)
-        return cot_fail(err, COT_E_INPUT, "reading: no steps, and no refusal that says why");
-    for (size_t s = 0; chain->answers && s < chain->n_steps; s++) {
-        const cot_answer *a = &chain->answers[s];
-        missing += !a->available;
-        double sum = 0;
-        if (!a->available) continue;
-        if (a->n_options != steps->steps[s].n_options || !a->n_options || a->answer >= a->n_options ||
-            a->second >= a->n_options)
-            return cot_fail(err, COT_E_INPUT, "reading: step %s has other answers than the step schema",
-                            steps->steps[s].id);
-        for (size_t i = 0; i < a->n_options; i++) {
-            const float p = a->probability[i];
-            if (!(p >= 0 && p <= 1) || p > a->probability[a->answer] ||
-                (i != a->answer && p > a->probability[a->second]))
-                return cot_fail(err, COT_E_INPUT, "reading: step %s: the probabilities do not agree with the answer",
-                                steps->steps[s].id);
-            sum += (double)p;
-        }
-        if (fabs(sum - 1) > 1e-5 || (a->second == a->answer) != (a->n_options == 1))
-            return cot_fail(err, COT_E_INPUT,
-                            "reading: step %s: the probabilities sum to %.7g or the runner-up is wrong",
-                            steps->steps[s].id, sum);
+    for (size_t s = 0; chain->answers && s < chain->n_steps; s++) put_step(w, list, chain, s, steps);
+    if (chain->rows) {
+        cJSON *image = put(w, root, "image", cJSON_CreateObject());
+        put(w, image, "rows", cJSON_CreateNumber((double)chain->rows));
+        put(w, image, "columns", cJSON_CreateNumber((double)chain->cols));
     }
-    if (chain->state != COT_CHAIN_REFUSED && (chain->state == COT_CHAIN_PARTIAL) != (missing > 0))
-        return cot_fail(err, COT_E_INPUT, "reading: it is called %s, and %zu of %zu steps are missing",
-                        chain_state_names[chain->state], missing, chain->n_steps);
-    return COT_OK;
+    if (chain->has_other) put_reader(w, root, "second_reader", &chain->other);
+    put_reader(w, root, "reader", &chain->reader);
 }
 
 cot_status cot_chain_to_json(char **out, const cot_chain *chain, const cot_steps *steps, const char *source,
@@ -187,7 +197,14 @@ cot_status cot_chain_to_json(char **out, const cot_chain *chain, const cot_steps
     COT_TRY(chain_consistent(chain, steps, err));
     put_chain(&w, root, chain, steps, source);
     if (root && !w.failed) *out = cJSON_PrintUnformatted(root);
-    if (!*out) status = cot_fail(err, COT_E_MEMORY, "reading: no memory for its JSON");
+    if (!*out) {
+        status = cot_fail(err, COT_E_MEMORY, "reading: no memory for its JSON");
+    } else if (strlen(*out) > CHAIN_JSON_MAX) {
+        status = cot_fail(err, COT_E_LIMIT, "reading: its JSON has more than %zu bytes, which nobody reads back",
+                          CHAIN_JSON_MAX);
+        free(*out);
+        *out = NULL;
+    }
 done:
     cJSON_Delete(root);
     return status;

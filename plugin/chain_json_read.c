@@ -134,6 +134,124 @@ done:
     return status;
 }
 
+/* ---- evidence ---- */
+/* A list of at most `most` items; *n = its length. */
+static cot_status get_list(const cJSON **out, size_t *n, const cJSON *parent, const char *name, size_t most,
+                           cot_error *err)
+{
+    *out = cJSON_GetObjectItemCaseSensitive(parent, name);
+    *n = cJSON_IsArray(*out) ? (size_t)cJSON_GetArraySize(*out) : SIZE_MAX;
+    if (*n <= most) return COT_OK;
+    return cot_fail(err, COT_E_INPUT, "reading: \"%s\" is missing, no list, or longer than %zu", name, most);
+}
+
+/* A finite number of any size; chain_check.c knows which are right. */
+static cot_status get_float(float *out, const cJSON *item, const char *what, cot_error *err)
+{
+    if (!cJSON_IsNumber(item) || !(item->valuedouble >= -1e9 && item->valuedouble <= 1e9))
+        return cot_fail(err, COT_E_INPUT, "reading: \"%s\" is missing or no number", what);
+    *out = (float)item->valuedouble;
+    return COT_OK;
+}
+
+static cot_status get_region(cot_region *region, const cJSON *o, cot_error *err)
+{
+    cot_status status;
+    const cJSON *points, *pair;
+    size_t n, i = 0;
+    COT_TRY(get_number(&region->share, o, "share", err));
+    COT_TRY(get_list(&points, &n, o, "points", CHAIN_POINTS_MAX, err));
+    COT_TRY(cot_region_points(region, n, err));
+    cJSON_ArrayForEach(pair, points)
+    {
+        const cJSON *column = cJSON_IsArray(pair) ? pair->child : NULL, *row = column ? column->next : NULL;
+        COT_TRY(get_float(&region->points[i].column, column, "points", err));
+        COT_TRY(get_float(&region->points[i++].row, row, "points", err));
+        if (row->next) status = cot_fail(err, COT_E_INPUT, "reading: a point of \"points\" has more than two numbers");
+        if (status != COT_OK) goto done;
+    }
+done:
+    return status;
+}
+
+static cot_status get_evidence(cot_answer *a, const cJSON *step, cot_error *err)
+{
+    cot_status status = COT_OK;
+    const cJSON *o, *list, *region;
+    size_t n, r = 0;
+    if (!cJSON_HasObjectItem(step, "evidence")) return COT_OK;
+    COT_TRY(get_object(&o, step, "evidence", err));
+    COT_TRY(get_text(a->place, sizeof a->place, o, "place", err));
+    COT_TRY(get_list(&list, &n, o, "regions", CHAIN_REGIONS_MAX, err));
+    COT_TRY(cot_answer_regions(a, n, err));
+    a->located = true;
+    cJSON_ArrayForEach(region, list) COT_TRY(get_region(&a->regions[r++], region, err));
+done:
+    return status;
+}
+
+static cot_status get_step_index(size_t *out, const cJSON *o, const cot_steps *steps, cot_error *err)
+{
+    char id[33];
+    const cot_status status = get_text(id, sizeof id, o, "step", err);
+    if (status != COT_OK) return status;
+    for (*out = 0; *out < steps->n_steps; (*out)++)
+        if (!strcmp(steps->steps[*out].id, id)) return COT_OK;
+    return cot_fail(err, COT_E_INPUT, "reading: \"influences\" names step \"%s\", which the step schema does not have",
+                    id);
+}
+
+static cot_status get_influences(cot_answer *a, const cJSON *step, const cot_steps *steps, cot_error *err)
+{
+    cot_status status = COT_OK;
+    const cJSON *list, *o;
+    size_t n, i = 0;
+    if (!cJSON_HasObjectItem(step, "influences")) return COT_OK;
+    COT_TRY(get_list(&list, &n, step, "influences", steps->n_steps, err));
+    COT_TRY(cot_answer_influences(a, n, err));
+    a->weighed = true;
+    cJSON_ArrayForEach(o, list)
+    {
+        COT_TRY(get_step_index(&a->influences[i].step, o, steps, err));
+        COT_TRY(get_float(&a->influences[i++].change, cJSON_GetObjectItemCaseSensitive(o, "change"), "change", err));
+    }
+done:
+    return status;
+}
+
+/* ---- the second reader ---- */
+static cot_status get_other(cot_answer *a, const cJSON *step, const cot_step *schema, cot_error *err)
+{
+    cot_status status;
+    const cJSON *o, *list, *item, *choice, *differs = cJSON_GetObjectItemCaseSensitive(step, "disagreement");
+    char id[33];
+    float certainty = 0;
+    size_t n, i = 0;
+    if (!cJSON_IsBool(differs))
+        return cot_fail(err, COT_E_INPUT, "reading: \"disagreement\" of step %s is missing or neither true nor false",
+                        schema->id);
+    a->disagreement = cJSON_IsTrue(differs);
+    if (!cJSON_HasObjectItem(step, "second_reader")) return COT_OK;
+    COT_TRY(get_object(&o, step, "second_reader", err));
+    COT_TRY(get_object(&choice, o, "answer", err));
+    COT_TRY(get_text(id, sizeof id, choice, "id", err));
+    COT_TRY(get_number(&certainty, o, "certainty", err));
+    COT_TRY(get_list(&list, &n, o, "probabilities", schema->n_options, err));
+    COT_TRY(cot_answer_other(a, err));
+    cJSON_ArrayForEach(item, list) COT_TRY(get_float(&a->other.probability[i++], item, "probabilities", err));
+    for (a->other.answer = 0; a->other.answer < schema->n_options; a->other.answer++)
+        if (!strcmp(schema->options[a->other.answer].id, id)) break;
+    a->other.available = true;
+    if (n != schema->n_options || a->other.answer == schema->n_options ||
+        certainty < a->other.probability[a->other.answer] || certainty > a->other.probability[a->other.answer])
+        status =
+            cot_fail(err, COT_E_INPUT,
+                     "reading: step %s: \"second_reader\" does not fit the step's answers, or its own probabilities",
+                     schema->id);
+done:
+    return status;
+}
+
 static cot_status get_steps(cot_chain *chain, const cJSON *list, const cot_steps *steps, cot_error *err)
 {
     cot_status status = COT_OK;
@@ -155,16 +273,19 @@ static cot_status get_steps(cot_chain *chain, const cJSON *list, const cot_steps
             COT_TRY(get_answer(a, step, schema, err));
         else
             COT_TRY(get_text(a->reason, sizeof a->reason, step, "reason", err));
+        COT_TRY(get_evidence(a, step, err));
+        COT_TRY(get_influences(a, step, steps, err));
+        if (chain->has_other) COT_TRY(get_other(a, step, schema, err));
     }
 done:
     return status;
 }
 
-static cot_status get_reader(cot_reader *r, const cJSON *root, cot_error *err)
+static cot_status get_reader(cot_reader *r, const cJSON *root, const char *name, cot_error *err)
 {
     cot_status status;
     const cJSON *o;
-    COT_TRY(get_object(&o, root, "reader", err));
+    COT_TRY(get_object(&o, root, name, err));
     COT_TRY(get_text(r->name, sizeof r->name, o, "name", err));
     COT_TRY(get_text(r->version, sizeof r->version, o, "version", err));
     COT_TRY(get_text(r->package_sha256, sizeof r->package_sha256, o, "package_sha256", err));
@@ -173,6 +294,32 @@ static cot_status get_reader(cot_reader *r, const cJSON *root, cot_error *err)
     COT_TRY(get_text(r->role, sizeof r->role, o, "role", err));
     COT_TRY(get_text(r->device, sizeof r->device, o, "device", err));
     COT_TRY(get_text(r->program, sizeof r->program, o, "program", err));
+done:
+    return status;
+}
+
+static cot_status get_side(size_t *out, const cJSON *image, const char *name, cot_error *err)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(image, name);
+    const double v = cJSON_IsNumber(item) ? item->valuedouble : 0;
+    if (!(v >= 1 && v <= CHAIN_SIDE_MAX) || v != (double)(size_t)v)
+        return cot_fail(err, COT_E_INPUT, "reading: \"%s\" of the image is missing or no number from 1 to %d", name,
+                        CHAIN_SIDE_MAX);
+    *out = (size_t)v;
+    return COT_OK;
+}
+
+static cot_status get_image_and_second(cot_chain *chain, const cJSON *root, cot_error *err)
+{
+    cot_status status = COT_OK;
+    const cJSON *image;
+    if (cJSON_HasObjectItem(root, "image")) {
+        COT_TRY(get_object(&image, root, "image", err));
+        COT_TRY(get_side(&chain->rows, image, "rows", err));
+        COT_TRY(get_side(&chain->cols, image, "columns", err));
+    }
+    chain->has_other = cJSON_HasObjectItem(root, "second_reader");
+    if (chain->has_other) COT_TRY(get_reader(&chain->other, root, "second_reader", err));
 done:
     return status;
 }
@@ -196,6 +343,7 @@ static cot_status get_later_members(cot_chain *chain, const cJSON *root, cot_err
             return cot_fail(err, COT_E_INPUT, "reading: \"range_from_pixels\" is missing or neither true nor false");
         chain->range_from_pixels = cJSON_IsTrue(range);
     }
+    COT_TRY(get_image_and_second(chain, root, err));
 done:
     return status;
 }
@@ -224,7 +372,7 @@ static cot_status get_head(cot_chain *chain, const cJSON *root, const cot_steps 
         COT_TRY(expect_text(o, "id", steps->id, err));
         COT_TRY(expect_text(o, "sha256", steps->sha256, err));
     }
-    COT_TRY(get_reader(&chain->reader, root, err));
+    COT_TRY(get_reader(&chain->reader, root, "reader", err));
 done:
     return status;
 }

@@ -1,4 +1,5 @@
-/* A reading as a table for the terminal: one row per step, as wide as the terminal, texts wrapped at words.
+/* A reading as a table for the terminal: one row per step, as wide as the terminal, texts wrapped at words; a step on
+ * which two readers disagree begins with '!'.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "plugin/node.h"
 #include "plugin/utf8.h"
@@ -61,6 +62,20 @@ static void answer_text(char *to, size_t size, const cot_answer *a, const cot_st
     utf8_clean(to, size, clean);
 }
 
+/* "second reader (teacher): Diffuse, 61.0%; the readers disagree"; "" where it gave no answer. */
+static void second_text(char *to, size_t size, const cot_chain *chain, const cot_answer *a, const cot_step *step)
+{
+    char clean[1400];
+    const cot_opinion *other = &a->other;
+    const bool same = a->available && !a->disagreement;
+    to[0] = 0;
+    if (!other->available) return;
+    snprintf(clean, sizeof clean, "%ssecond reader (%s): %s%s, %.1f%%",
+             a->disagreement ? "ATTENTION, they disagree: " : "", chain->other.role, same ? "also " : "",
+             step->options[other->answer].label, 100.0 * (double)other->probability[other->answer]);
+    utf8_clean(to, size, clean);
+}
+
 static void print_labelled(const char *label, const char *text, size_t width, FILE *stream)
 {
     char clean[1400];
@@ -81,9 +96,13 @@ static void print_steps(const cot_chain *chain, const cot_steps *steps, size_t w
     for (size_t s = 0; s < chain->n_steps && s < steps->n_steps; s++) {
         char text[1400];
         answer_text(text, sizeof text, &chain->answers[s], &steps->steps[s]);
-        fprintf(stream, "  %2zu  ", s + 1);
+        fprintf(stream, "%c %2zu  ", chain->answers[s].disagreement ? '!' : ' ', s + 1);
         print_padded(steps->steps[s].title, titles, stream);
         fputs("  ", stream);
+        print_wrapped(text, 8 + titles, width, stream);
+        second_text(text, sizeof text, chain, &chain->answers[s], &steps->steps[s]);
+        if (!text[0]) continue;
+        fprintf(stream, "%*s", (int)(8 + titles), "");
         print_wrapped(text, 8 + titles, width, stream);
     }
 }
@@ -107,6 +126,11 @@ void cot_chain_print(const cot_chain *chain, const cot_steps *steps, const char 
         snprintf(text, sizeof text, "%s, version %s%s%s", chain->reader.name, chain->reader.version,
                  chain->reader.device[0] ? ", on " : "", chain->reader.device);
         print_labelled("Reader: ", text, width, stream);
+        if (chain->has_other) {
+            snprintf(text, sizeof text, "%s, version %s (%s)", chain->other.name, chain->other.version,
+                     chain->other.role);
+            print_labelled("Second reader: ", text, width, stream);
+        }
         if (!strstr(chain->summary, chain->reader.notice))
             print_labelled("Notice: ", chain->reader.notice, width, stream);
     }

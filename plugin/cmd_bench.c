@@ -25,7 +25,7 @@ static const char help[] =
     "      --device X     part of an OpenCL platform or device name, or cpu, or gpu (default: the best)\n"
     "      --batch N,M    batch sizes, 1 to 256 (default 1,8)\n"
     "      --seconds S    time spent on each batch size (default 3)\n"
-    "      --model DIR    model package (default: the demonstration model in the program)\n\n"
+    "      --package DIR  model package (default: the demonstration model in the program)\n\n"
     "Examples:\n"
     "  stepcot bench > this-machine.jsonl\n"
     "  stepcot bench --device gpu --batch 1,8,64 --seconds 10 image.dcm\n\n"
@@ -36,7 +36,7 @@ typedef enum stage { DECODE, PREPROCESS, ENCODER, HEADS, REPORT, TOTAL, STAGES }
 static const char *const stage_names[STAGES] = {"decode", "preprocess", "encoder", "heads", "report", "total"};
 
 typedef struct bench {
-    const char *device_match, *model_dir, *file;
+    const char *device_match, *package_dir, *file;
     unsigned batches[BATCHES_MOST], n_batches, most, seconds;
     char folder[64], drawn[96], report[96]; /* made by us, removed at the end */
     cot_config *config;
@@ -70,7 +70,7 @@ static cot_status open_all(bench *b, cot_error *err)
     cot_device_options options = COT_DEVICE_OPTIONS_INIT;
     COT_TRY(cot_config_load(&b->config, NULL, err));
     COT_TRY(cot_steps_load(&b->steps, NULL, err));
-    COT_TRY(cot_package_open(&b->package, b->model_dir, b->steps, err));
+    COT_TRY(cot_package_open(&b->package, b->package_dir, b->steps, err));
     COT_TRY(open_folder(b, err));
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
     const cot_sandbox_limits limits = {b->config->decode_timeout_s, b->config->decode_memory_mib,
@@ -298,7 +298,7 @@ int cot_cmd_bench(int argc, char **argv)
         {"device", 0, "X", NULL, &b.device_match, NULL, 0},
         {"batch", 0, "N,M", NULL, &batches, NULL, 0},
         {"seconds", 0, "S", NULL, NULL, &b.seconds, 3600},
-        {"model", 0, "DIR", NULL, &b.model_dir, NULL, 0},
+        {"package", 0, "DIR", NULL, &b.package_dir, NULL, 0},
     };
     if (argc > 15) return cli_usage("bench", "too many arguments");
     if (!cli_parse(argc, argv, options, sizeof options / sizeof *options, help, words, &n, &code)) return code;

@@ -16,7 +16,10 @@ static const char help[] =
     "one\n"
     "                     that says why; pictures get DIR/NAME.json. Files of the same name are replaced\n"
     "      --json         one line of JSON per file instead of the table\n"
-    "      --model DIR    model package (default: the demonstration model in the program)\n"
+    "      --package DIR  model package (default: the demonstration model in the program)\n"
+    "      --model WORD   which of the package's models reads: student (default), teacher, or both: the teacher is "
+    "the\n"
+    "                     second reader, and steps on which they disagree are marked\n"
     "      --device X     part of an OpenCL platform or device name, or cpu, or gpu (default: the best; stepcot "
     "devices)\n"
     "      --batch N      images read at once (default 8)\n"
@@ -31,12 +34,13 @@ static const char help[] =
     "5 file system. Compiled kernels are kept in $XDG_CACHE_HOME/stepcot or ~/.cache/stepcot.\n";
 
 typedef struct infer {
-    const char *output, *model_dir, *device_match, *config_path; /* options */
+    const char *output, *package_dir, *model_word, *device_match, *config_path; /* options */
     bool json, force;
     unsigned batch;
     cot_config *config;
     cot_steps *steps;
     cot_package *package;
+    cot_readers readers;
     cot_sandbox *sandbox;
     cot_device *device; /* with model: opened at the first image */
     cot_model *model;
@@ -51,8 +55,10 @@ static cot_status open_first(infer *w, cot_error *err)
     COT_TRY(cot_config_load(&w->config, w->config_path, err));
     if (w->batch) w->config->batch = w->batch;
     COT_TRY(cot_steps_load(&w->steps, w->config->steps[0] ? w->config->steps : NULL, err));
-    const char *dir = w->model_dir ? w->model_dir : w->config->model;
+    const char *dir = w->package_dir ? w->package_dir : w->config->package;
     COT_TRY(cot_package_open(&w->package, dir[0] ? dir : NULL, w->steps, err));
+    if (!w->model_word) cot_readers_named(&w->readers, w->config->reader); /* the XSD allows no other words */
+    COT_TRY(cot_package_offers(w->package, w->readers, err));
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
     const unsigned most = cores > 0 && cores < 64 ? (unsigned)cores : 1;
     const cot_sandbox_limits limits = {w->config->decode_timeout_s, w->config->decode_memory_mib,
@@ -89,7 +95,7 @@ static cot_status open_device(infer *w, cot_error *err)
                                                          : COT_GEMM_AUTO;
     if (isatty(STDERR_FILENO)) options.progress = show_progress;
     COT_TRY(cot_device_open(&w->device, &options, err));
-    COT_TRY(cot_model_create(&w->model, w->device, w->package, w->steps, w->config->batch, err));
+    COT_TRY(cot_model_create_for(&w->model, w->device, w->package, w->steps, w->readers, w->config->batch, err));
 done:
     return status;
 }
@@ -151,7 +157,7 @@ static cot_status read_batch(infer *w, batch *b, cot_error *err)
 static cot_status refuse(infer *w, batch *b, size_t i, cot_error *err)
 {
     const cot_decoded *d = &b->decoded[i];
-    cot_reader reader = *cot_package_reader(w->package);
+    cot_reader reader = *cot_package_reader_of(w->package, w->readers);
     if (!reader.program[0]) snprintf(reader.program, sizeof reader.program, "%s %s", COT_PROGRAM, COT_VERSION);
     /* the path stands above the table already */
     const size_t n = strlen(b->paths[i]);
@@ -252,10 +258,10 @@ int cot_cmd_infer(int argc, char **argv)
 {
     infer w = {0};
     const cli_option options[] = {
-        {"output", 'o', "DIR", NULL, &w.output, NULL, 0},       {"json", 0, NULL, &w.json, NULL, NULL, 0},
-        {"model", 0, "DIR", NULL, &w.model_dir, NULL, 0},       {"device", 0, "X", NULL, &w.device_match, NULL, 0},
-        {"batch", 0, "N", NULL, NULL, &w.batch, 256},           {"force", 0, NULL, &w.force, NULL, NULL, 0},
-        {"config", 'c', "FILE", NULL, &w.config_path, NULL, 0},
+        {"output", 'o', "DIR", NULL, &w.output, NULL, 0},     {"json", 0, NULL, &w.json, NULL, NULL, 0},
+        {"package", 0, "DIR", NULL, &w.package_dir, NULL, 0}, {"model", 0, "WORD", NULL, &w.model_word, NULL, 0},
+        {"device", 0, "X", NULL, &w.device_match, NULL, 0},   {"batch", 0, "N", NULL, NULL, &w.batch, 256},
+        {"force", 0, NULL, &w.force, NULL, NULL, 0},          {"config", 'c', "FILE", NULL, &w.config_path, NULL, 0},
     };
     size_t n;
     int code;
@@ -266,7 +272,11 @@ int cot_cmd_infer(int argc, char **argv)
         return cli_failure("infer", &err);
     }
     if (cli_parse(argc, argv, options, sizeof options / sizeof *options, help, words, &n, &code)) {
-        if (n) {
+        if (w.model_word && (!w.model_word[0] || !cot_readers_named(&w.readers, w.model_word))) {
+            code = cli_usage("infer",
+                             "--model %.64s: say student, teacher or both; a package folder is given by --package",
+                             w.model_word);
+        } else if (n) {
             cot_dicom_init();
             code = run(&w, words, n);
             close_all(&w);

@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 #include "plugin/door.h"
 #include "plugin/process.h"
+#include "plugin/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,8 +53,10 @@ static cot_status check_model(const cot_config *config, cot_error *err)
     cot_status status;
     cot_steps *steps = NULL;
     cot_package *package = NULL;
+    cot_readers readers;
     COT_TRY(cot_steps_load(&steps, config->steps[0] ? config->steps : NULL, err));
-    COT_TRY(cot_package_open(&package, config->model[0] ? config->model : NULL, steps, err));
+    COT_TRY(cot_package_open(&package, config->package[0] ? config->package : NULL, steps, err));
+    COT_TRY(readers_of(&readers, package, config, err));
 done:
     cot_package_close(package);
     cot_steps_destroy(steps);

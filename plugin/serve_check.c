@@ -40,8 +40,8 @@ static void check_reader(checklist *list, const cot_config *config)
     const cot_status status = worker_open_reader(&w, config, &err);
     if (w.steps) say(list, "ok", "%-14s %s, %zu steps", "step schema", w.steps->id, w.steps->n_steps);
     if (w.package)
-        say(list, "ok", "%-14s %s, version %s", "model", cot_package_reader(w.package)->name,
-            cot_package_reader(w.package)->version);
+        say(list, "ok", "%-14s %s, version %s; reads: %s", "model", cot_package_reader(w.package)->name,
+            cot_package_reader(w.package)->version, cot_readers_name(w.readers));
     if (w.device && w.choice.refused) say(list, "warn", "%-14s %s", "device", w.choice.why);
     if (w.device)
         say(list, "ok", "%-14s %s / %s, computes as PyTorch does", "device", cot_device_about(w.device)->platform,

@@ -344,8 +344,9 @@ cot_status cot_worker_run(const cot_config *config, const char *owner, cot_error
     const int64_t start = process_now_ms();
     cot_status status = worker_open(&w, config, owner, err);
     if (status == COT_OK)
-        cot_log(COT_INFO, "worker.ready", NULL, "device=\"%s\" model=\"%s %s\" batch=%zu ms=%lld", w.reader.device,
-                w.reader.name, w.reader.version, w.batch, (long long)(process_now_ms() - start));
+        cot_log(COT_INFO, "worker.ready", NULL, "device=\"%s\" model=\"%s %s\" reader=%s batch=%zu ms=%lld",
+                w.reader.device, w.reader.name, w.reader.version, cot_readers_name(w.readers), w.batch,
+                (long long)(process_now_ms() - start));
     while (status == COT_OK && !cot_stop_asked()) {
         size_t n;
         status = worker_turn(&w, &n, err);

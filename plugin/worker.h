@@ -11,6 +11,7 @@ typedef struct worker {
     const char *owner;
     cot_steps *steps;
     cot_package *package;
+    cot_readers readers;
     cot_sandbox *sandbox;
     cot_store *store;
     device_choice choice;
@@ -27,6 +28,8 @@ typedef struct worker {
     bool strained; /* the machine killed or starved something: rest before the next claim */
 } worker;
 
+/* Which of the package's models read, as configured; COT_E_MODEL when it lacks the teacher. */
+cot_status readers_of(cot_readers *out, const cot_package *package, const cot_config *config, cot_error *err);
 /* Steps, package, sandbox, store, the best device that computes rightly, model, and one reading of a drawn picture as
  * self-check. */
 cot_status worker_open(worker *w, const cot_config *config, const char *owner, cot_error *err);

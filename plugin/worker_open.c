@@ -42,7 +42,7 @@ static cot_status open_device(worker *w, cot_error *err)
 static void fill_reader(worker *w)
 {
     const cot_device_info *about = cot_device_about(w->device);
-    w->reader = *cot_package_reader(w->package);
+    w->reader = *cot_package_reader_of(w->package, w->readers);
     if (!w->reader.device[0])
         snprintf(w->reader.device, sizeof w->reader.device, "%.60s / %.64s", about->platform, about->name);
     if (!w->reader.program[0]) snprintf(w->reader.program, sizeof w->reader.program, "%s %s", COT_PROGRAM, COT_VERSION);
@@ -64,11 +64,19 @@ static cot_status self_check(worker *w, cot_error *err)
     return status;
 }
 
+cot_status readers_of(cot_readers *out, const cot_package *package, const cot_config *config, cot_error *err)
+{
+    if (!cot_readers_named(out, config->reader))
+        return cot_fail(err, COT_E_CONFIG, "reader=\"%s\": say student, teacher or both", config->reader);
+    return cot_package_offers(package, *out, err);
+}
+
 static cot_status open_package(worker *w, cot_error *err)
 {
     cot_status status;
     COT_TRY(cot_steps_load(&w->steps, w->config->steps[0] ? w->config->steps : NULL, err));
-    COT_TRY(cot_package_open(&w->package, w->config->model[0] ? w->config->model : NULL, w->steps, err));
+    COT_TRY(cot_package_open(&w->package, w->config->package[0] ? w->config->package : NULL, w->steps, err));
+    COT_TRY(readers_of(&w->readers, w->package, w->config, err));
 done:
     return status;
 }
@@ -77,7 +85,7 @@ static cot_status open_model(worker *w, cot_error *err)
 {
     cot_status status;
     COT_TRY(open_device(w, err));
-    COT_TRY(cot_model_create(&w->model, w->device, w->package, w->steps, w->batch, err));
+    COT_TRY(cot_model_create_for(&w->model, w->device, w->package, w->steps, w->readers, w->batch, err));
     fill_reader(w);
     COT_TRY(self_check(w, err));
 done:

@@ -19,7 +19,7 @@ equal "serve refuses it too" $rc 3
 printf '<?xml version="1.0"?><!DOCTYPE node [<!ENTITY a "b">]><node xmlns="urn:cot:node:1">&a;</node>' >"$WORK/entity.xml"
 rc=0; "$stepcot" config check "$WORK/entity.xml" >"$WORK/out" 2>&1 || rc=$?
 equal "a DOCTYPE: exit status 3" $rc 3
-READER="model=\"$WORK/no-such-model\"" node_config "$WORK/nomodel.xml" "$PACS_PORT"
+READER="package=\"$WORK/no-such-model\"" node_config "$WORK/nomodel.xml" "$PACS_PORT"
 rc=0; "$stepcot" serve --check --config "$WORK/nomodel.xml" >"$WORK/out" 2>&1 || rc=$?
 equal "a missing model: exit status 4" $rc 4
 has "…named" "$WORK/out" "no-such-model"
@@ -78,7 +78,7 @@ check "SIGTERM: exit status 0" stop_node
 # ---- a model that goes away, and comes back damaged, under a running node ----
 PORT=$(free_port)
 cp -r "$ROOT/engine/default" "$WORK/own-model"
-READER="model=\"$WORK/own-model\"" node_config "$WORK/node.xml" "$PACS_PORT"
+READER="package=\"$WORK/own-model\"" node_config "$WORK/node.xml" "$PACS_PORT"
 start_node "$WORK/node.xml"
 worker_pid() { sed -n 's/.*event=role.start .*name=worker[^ ]* pid=\([0-9]*\).*/\1/p' "$WORK/node.log" | tail -n 1; }
 mv "$WORK/own-model" "$WORK/away"

@@ -34,6 +34,10 @@ exits "a mistyped option" 2 "$stepcot" infer --jsno x
 has "…gets the nearest" err "did you mean --json"
 exits "a number out of range" 2 "$stepcot" infer --batch 0 x
 exits "an option without its value" 2 "$stepcot" infer x --model
+exits "a folder as --model" 2 "$stepcot" infer --model ./some-package x
+has "…is sent to --package" err "student, teacher or both; a package folder is given by --package"
+exits "a second reader that the package lacks" 4 "$stepcot" infer --model both "$images/absent.dcm"
+has "…says so, and what to do" err "the package has no teacher.*--teacher FILE"
 exits "output that cannot be written" 5 sh -c "'$stepcot' config default >/dev/full"
 
 # ---- configuration ----

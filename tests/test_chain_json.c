@@ -47,6 +47,27 @@ static cot_chain *made(cot_chain_state state)
     return c;
 }
 
+static void check_same_evidence(const cot_answer *x, const cot_answer *y)
+{
+    CHECK(x->located == y->located && x->weighed == y->weighed && x->disagreement == y->disagreement);
+    CHECK(x->n_regions == y->n_regions && x->n_influences == y->n_influences);
+    CHECK_TEXT(y->place, x->place);
+    CHECK(x->other.available == y->other.available && y->map == NULL);
+    if (x->n_regions != y->n_regions || x->n_influences != y->n_influences) return;
+    for (size_t r = 0; r < x->n_regions; r++) {
+        const cot_region *p = &x->regions[r], *q = &y->regions[r];
+        CHECK(p->n_points == q->n_points && !memcmp(&p->share, &q->share, sizeof p->share));
+        CHECK(p->n_points == q->n_points && !memcmp(p->points, q->points, p->n_points * sizeof *p->points));
+    }
+    for (size_t i = 0; i < x->n_influences; i++) {
+        CHECK_NUMBER(y->influences[i].step, x->influences[i].step);
+        CHECK(!memcmp(&x->influences[i].change, &y->influences[i].change, sizeof(float)));
+    }
+    if (!x->other.available || !y->other.available) return;
+    CHECK_NUMBER(y->other.answer, x->other.answer);
+    CHECK(!memcmp(x->other.probability, y->other.probability, x->n_options * sizeof(float)));
+}
+
 static void check_same(const cot_chain *a, const cot_chain *b)
 {
     CHECK(a->state == b->state && a->n_steps == b->n_steps);
@@ -59,15 +80,145 @@ static void check_same(const cot_chain *a, const cot_chain *b)
     CHECK_TEXT(b->forced_id, a->forced_id);
     CHECK_TEXT(b->forced, a->forced);
     CHECK(b->range_from_pixels == a->range_from_pixels);
+    CHECK(a->has_other == b->has_other && !memcmp(&a->other, &b->other, sizeof a->other));
+    CHECK(a->rows == b->rows && a->cols == b->cols);
     for (size_t s = 0; a->answers && s < a->n_steps; s++) {
         const cot_answer *x = &a->answers[s], *y = &b->answers[s];
         CHECK(x->available == y->available);
         CHECK_TEXT(y->reason, x->reason);
+        check_same_evidence(x, y);
         if (!x->available) continue;
         CHECK(x->answer == y->answer && x->second == y->second && x->n_options == y->n_options);
         CHECK(!memcmp(x->probability, y->probability, x->n_options * sizeof *x->probability));
         CHECK_TEXT(y->rationale, x->rationale);
     }
+}
+
+/* Regions, influences and a second reader, which answers step 3 too, whether the first does or not, and no step 5. */
+static cot_chain *made_rich(cot_chain_state state)
+{
+    cot_chain *c = made(state);
+    c->rows = 2021;
+    c->cols = 1777;
+    c->has_other = true;
+    strcpy(c->other.name, "Second");
+    strcpy(c->other.role, "teacher");
+    for (size_t s = 0; s < c->n_steps; s++) {
+        cot_answer *a = &c->answers[s];
+        const size_t other = (s * 3 + s % 2) % a->n_options; /* of odd steps another answer */
+        if (cot_answer_regions(a, a->available ? s % 3 : 0, &err) || cot_answer_other(a, &err) ||
+            cot_answer_influences(a, a->available ? s : 0, &err))
+            abort();
+        a->located = a->available && s != 1;
+        a->weighed = a->available;
+        if (s == 1 && cot_answer_regions(a, 0, &err)) abort();
+        for (size_t r = 0; r < a->n_regions; r++) {
+            if (cot_region_points(&a->regions[r], 3 + r, &err)) abort();
+            a->regions[r].share = 0.6f / (float)(1 + r * 2);
+            for (size_t i = 0; i < 3 + r; i++)
+                a->regions[r].points[i] = (cot_point){1777 / (float)(i + 1), 0.1f * (float)i};
+            strcpy(a->place, "right \xc3\xa4 lower zone");
+        }
+        for (size_t i = 0; i < a->n_influences; i++)
+            a->influences[i] = (cot_influence){s - 1 - i, (i % 2 ? 0.9f : -0.9f) / (float)(i + 1)};
+        a->other.available = s != 5;
+        for (size_t i = 0; s != 5 && i < a->n_options; i++)
+            a->other.probability[i] = i == other ? 1 - 0.03f * (float)(a->n_options - 1) : 0.03f;
+        a->other.answer = s == 5 ? 0 : other;
+        a->disagreement = a->available && s != 5 && a->answer != other;
+    }
+    return c;
+}
+
+TEST(evidence_and_a_second_reader_come_back_bit_for_bit)
+{
+    for (int state = COT_CHAIN_COMPLETE; state <= COT_CHAIN_PARTIAL; state++) {
+        cot_chain *a = made_rich((cot_chain_state)state), *b;
+        char *json = NULL;
+        REQUIRE_OK(cot_chain_to_json(&json, a, steps(), NULL, &err));
+        CHECK_HAS(json, "\"image\":{\"rows\":2021,\"columns\":1777},\"second_reader\":{\"name\":\"Second\"");
+        CHECK_HAS(json, "\"evidence\":{\"place\":\"\",\"regions\":[]}"); /* a map without a region: the whole image */
+        CHECK_HAS(json, "\"points\":[[1777,0],[888.5,");
+        CHECK_HAS(json, "\"influences\":[{\"step\":\"distribution\",\"change\":-0.899999976}");
+        CHECK_HAS(json, "\"disagreement\":true");
+        REQUIRE_OK(cot_chain_from_json(&b, json, strlen(json), steps(), &err));
+        check_same(a, b);
+        CHECK(b->answers[1].disagreement && b->answers[3].other.available && !b->answers[5].other.available);
+        CHECK(b->answers[3].disagreement == (state == COT_CHAIN_COMPLETE));
+        free(json);
+        cot_chain_destroy(a);
+        cot_chain_destroy(b);
+    }
+}
+
+TEST(evidence_that_breaks_its_promises_is_not_written)
+{
+    static const char *const errors[] = {
+        "outside the image",   "outside the image", "shares of regions", "shares of regions", "a region of 2 points",
+        "influences are",      "influences are",    "influences are",    "influences are",    "second reader's probab",
+        "\"disagreement\" is", "no second reader",  "not computed",      "needs one",         "0 rows and 1777",
+        "that did not read",   "regions, at most"};
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        cot_chain *c = made_rich(COT_CHAIN_COMPLETE);
+        cot_answer *a = &c->answers[2];
+        char *json;
+        switch (i) {
+        case 0: a->regions[1].points[2].column = 1777.5f; break;
+        case 1: a->regions[0].points[0].row = NAN; break;
+        case 2: a->regions[1].share = 0.7f; break;
+        case 3: a->regions[0].share = a->regions[1].share = 0.51f; break;
+        case 4: a->regions[0].n_points = 2; break;
+        case 5: a->influences[0].step = 2; break;
+        case 6: a->influences[1].step = a->influences[0].step; break;
+        case 7: a->influences[1].change = -0.95f; break;
+        case 8: a->influences[0].change = NAN; break;
+        case 9: a->other.answer = (a->other.answer + 1) % a->n_options; break;
+        case 10: a->disagreement = !a->disagreement; break;
+        case 11:
+            c->has_other = false;
+            memset(&c->other, 0, sizeof c->other);
+            break;
+        case 12: a->located = false; break;
+        case 13: strcpy(c->answers[0].place, "left"); break;
+        case 14: c->rows = 0; break;
+        case 15: c->has_other = false; break;
+        default: c->rows = c->cols = 0; break;
+        }
+        CHECK_FAILS(cot_chain_to_json(&json, c, steps(), NULL, &err), COT_E_INPUT, errors[i]);
+        cot_chain_destroy(c);
+    }
+}
+
+TEST(evidence_of_another_shape_is_refused_by_name)
+{
+    static const struct {
+        const char *from, *to, *error;
+    } cases[] = {
+        {"\"points\":[[1777,0]", "\"points\":[[1777, ]", "not JSON"},
+        {"\"points\":[[1777,0]", "\"points\":[[177700]", "points"},
+        {"[888.5,", "[1,1,1,", "more than two"},
+        {"\"share\":0.6", "\"share\":6.0", "\"share\""},
+        {"\"step\":\"distribution\",\"change\"", "\"step\":\"distributio\",\"change\"  ", "names step \"distributio\""},
+        {"\"change\":-0.899999976", "\"change\":null", "\"change\""},
+        {"\"probabilities\":[", "\"probabilitie\":[ ", "\"probabilities\""},
+        {"\"disagreement\":true", "\"disagreement\":null", "\"disagreement\""},
+        {"\"disagreement\":true", "\"disagreement\":false", "\"disagreement\" is not what"},
+        {"\"rows\":2021", "\"rows\":2.21", "\"rows\""},
+        {"\"columns\":1777", "\"columns\":1776", "outside the image"},
+        {"\"second_reader\":{\"name\"", "\"second_reader\":{\"nam\"  ", "\"name\""},
+        {"\"regions\":[]", "\"regions\":{}", "\"regions\""},
+    };
+    cot_chain *a = made_rich(COT_CHAIN_COMPLETE), *b;
+    char *json = NULL, *bad = NULL;
+    REQUIRE_OK(cot_chain_to_json(&json, a, steps(), NULL, &err));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *at = strstr(json, cases[i].from);
+        REQUIRE(at && asprintf(&bad, "%.*s%s%s", (int)(at - json), json, cases[i].to, at + strlen(cases[i].from)) > 0);
+        CHECK_FAILS(cot_chain_from_json(&b, bad, strlen(bad), steps(), &err), COT_E_INPUT, cases[i].error);
+        free(bad);
+    }
+    free(json);
+    cot_chain_destroy(a);
 }
 
 TEST(a_reading_comes_back_bit_for_bit_complete_or_partial)

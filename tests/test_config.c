@@ -93,7 +93,7 @@ TEST(what_is_printed_loads_to_the_same_values)
         "dimse-timeout-s='2'/>\n"
         "<accept ae='X' host='10.0.0.0/24'/><accept ae='*' host='fe80::/10'/>\n"
         "<store path='s &lt;&quot;&gt;' watermark-mib='1' max-object-mib='2' settle-s='0.25' keep-days='0.000001'/>\n"
-        "<reader device='pocl' model='m' gemm='tile' batch='3' cache='/c' decode-timeout-s='4' "
+        "<reader device='pocl' package='m' reader='both' gemm='tile' batch='3' cache='/c' decode-timeout-s='4' "
         "decode-memory-mib='300'/>\n"
         "<report manufacturer='M\xc3\xbcller' station='S' series-number='5' title-code='T' title-scheme='99X' "
         "title-meaning='t' uid-root='1.2.3'/>\n"
@@ -105,7 +105,8 @@ TEST(what_is_printed_loads_to_the_same_values)
     REQUIRE_OK(load_bytes(&a, text, strlen(text)));
     CHECK_TEXT(a->ae, "A & B");
     CHECK_TEXT(a->store, "/tmp/s <\">");
-    CHECK_TEXT(a->model, "/tmp/m");
+    CHECK_TEXT(a->package, "/tmp/m");
+    CHECK_TEXT(a->reader, "both");
     CHECK_TEXT(a->cache, "/c");
     CHECK_TEXT(a->destinations[0].calling_ae, "A & B");
     CHECK(!a->destinations[0].refusals && a->log_level == COT_DEBUG);

@@ -216,7 +216,7 @@ TEST(serve_check_lists_what_the_node_needs)
     CHECK_HAS(text, "Not a medical device");
     free(text);
     unlink(out);
-    write_config(bad, "model=\"/no/such/model\"");
+    write_config(bad, "package=\"/no/such/model\"");
     CHECK_NUMBER(run_serve("--check", "--config", bad, out), 4);
     text = text_of(out);
     CHECK_HAS(text, "FAIL model");
