@@ -57,9 +57,12 @@ static const char
         NULL, VALUE_REAL, 0, NULL                                                                                      \
     }
 
-static const value run_values[] = {RUN("seed", VALUE_SEED, seed, NULL), RUN("best", VALUE_FLAG, best_auc, best_words),
+static const value run_values[] = {RUN("seed", VALUE_SEED, seed, NULL),
+                                   RUN("best", VALUE_FLAG, best_auc, best_words),
                                    RUN("weights", VALUE_FLAG, weights_f32, weights_words),
-                                   RUN("keep", VALUE_COUNT, keep, NULL), VALUES_END},
+                                   RUN("keep", VALUE_COUNT, keep, NULL),
+                                   RUN("min-labels", VALUE_COUNT, min_labels, NULL),
+                                   VALUES_END},
                    input_values[] = {RUN("size", VALUE_COUNT, size, NULL),
                                      RUN("width", VALUE_COUNT, width, NULL),
                                      RUN("dim", VALUE_COUNT, dim, NULL),

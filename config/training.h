@@ -39,6 +39,7 @@ typedef struct cot_training {
     bool best_auc;         /* the best model is that of the best mean AUC, not accuracy, over validation steps */
     bool weights_f32;      /* the package's type; else F16 */
     unsigned keep;         /* checkpoints kept besides the newest */
+    unsigned min_labels;   /* a step with fewer labelled training images is not taught: not available in readings */
     unsigned size, width, dim; /* of a new model: input side, channels of ResNet-18's first stage, student's feature */
     bool bilinear;         /* input filter; else bicubic */
     bool store_float;      /* resized images in memory as floats; else 8 bit */

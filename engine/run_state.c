@@ -121,10 +121,10 @@ cot_status run_state_open(safetensors **file, run_state *state, const char *path
 {
     cot_status status;
     *file = NULL;
-    if (safetensors_open(file, path, err) != COT_OK) {
-        cot_fail_in(err, "the checkpoint is damaged. Delete it: the run goes on from the one before");
-        return err ? err->status : COT_E_INPUT;
-    }
+    cot_error why = COT_ERROR_INIT;
+    if (safetensors_open(file, path, &why) != COT_OK)
+        return cot_fail(err, why.status == COT_E_MODEL ? COT_E_INPUT : why.status,
+                        "%s: the checkpoint is damaged. Delete it: the run goes on from the one before", why.text);
     COT_TRY(check_digest(*file, path, err));
     COT_TRY(take(state, *file, STATE_NAME, sizeof *state, path, err));
     COT_TRY(check_identity(*file, path, identity, err));

@@ -77,10 +77,10 @@ static const cli_option *option_lettered(const cli_option *options, size_t n, ch
 
 static int unknown_option(const char *command, const cli_option *options, size_t n, const char *argument)
 {
-    const char *names[32] = {"help"}, *nearest = NULL;
+    const char *names[96] = {"help"}, *nearest = NULL;
     char word[64];
     size_t known = 1;
-    for (size_t i = 0; i < n && known < 32; i++) names[known++] = options[i].name;
+    for (size_t i = 0; i < n && known < 96; i++) names[known++] = options[i].name;
     snprintf(word, sizeof word, "%.*s", (int)strcspn(argument + strspn(argument, "-"), "="),
              argument + strspn(argument, "-"));
     if (word[0] && word[1]) nearest = cot_nearest(word, names, known);

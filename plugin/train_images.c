@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { AT_ONCE = 16 };
@@ -107,6 +108,7 @@ cot_status train_images_load(picture_set *out, row_key *key, cot_sandbox *sandbo
         status = cot_fail(err, COT_E_MEMORY, "no memory for a picture");
         goto done;
     }
+    if (order->cache) mkdir(order->cache, 0700); /* where that fails, nothing is kept */
     if (row_cache_load(out->rows, order->cache, "pictures", key, out->n, out->row_bytes)) goto done;
     COT_TRY(cot_resampler_create(&w.resampler, device, order->size, order->filter, 0, 1, err));
     COT_TRY(cot_buffer_create(&w.resized, device, pixels, err));

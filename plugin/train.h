@@ -1,0 +1,73 @@
+/* Inside plugin/: the parts of `stepcot train`. What a run was begun with lies in its folder: run.json (which data, which
+ * start) and training.xml (hyper-parameters), so that --resume needs nothing else.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef COT_TRAIN_H
+#define COT_TRAIN_H
+#include "config/training.h"
+#include "engine/data.h"
+#include "engine/train_loop.h"
+#include "plugin/cli.h"
+#include "plugin/train_images.h"
+
+typedef struct train_request { /* run.json, or the command line */
+    cot_stage stage;
+    char manifest[1024], images[1024], init[1024],
+        steps[1024];                         /* absolute; "" none; init "imported": the embedded one */
+    char name[65], version[33], notice[513]; /* of the package; "" ours */
+    cot_training training;
+    char dir[1024]; /* the run's folder */
+    const char *device, *cache;
+    bool resume;
+} train_request;
+
+/* ---- train_request.c ---- */
+/* Makes the run's folder and writes run.json and training.xml into it; it must not exist. */
+cot_status train_request_begin(const train_request *request, cot_error *err);
+/* Fills all but dir, device, cache and resume from the folder. */
+cot_status train_request_read(train_request *request, cot_error *err);
+
+/* ---- train_open.c: everything that a run needs, in the order in which it must be opened ---- */
+typedef struct train_job {
+    const train_request *request;
+    cot_steps *steps;
+    cot_manifest *manifest;
+    cot_package *init; /* NULL: new weights */
+    cot_sandbox *sandbox;
+    cot_device *device;
+    picture_set pictures;
+    float *features;
+    learner_data data;
+    size_t *classes, *rows; /* rows: training, then validation */
+    int *labels;
+    float **class_weights;
+    double *draw;
+    bool *supervised; /* [n_steps] */
+    double mean, std;
+    teacher_arch teacher;
+    float *prompts;
+    train_loop loop;
+    size_t unlabelled; /* training images without a label that is taught: left out */
+} train_job;
+cot_status train_job_open(train_job *job, const train_request *request, cot_error *err);
+void train_job_close(train_job *job);
+
+/* ---- train_labels.c: what the manifest's labels teach ---- */
+cot_status train_labels_prepare(train_job *job, cot_error *err);
+
+/* ---- train_watch.c: log.jsonl, progress, signals ---- */
+typedef struct train_watching {
+    const train_job *job;
+    FILE *log;
+    bool terminal;
+    double began, epoch_began, last_line; /* seconds of a clock that only runs forward */
+    size_t images;                        /* since began */
+    bool heard;                           /* a stop was said to have been heard */
+} train_watching;
+cot_status train_watch_open(train_watching *w, train_job *job, cot_error *err); /* fills job->loop.watch */
+cot_status train_watch_end(train_watching *w, train_end end, const run_state *state, cot_error *err);
+void train_watch_close(train_watching *w);
+
+/* ---- train_package.c ---- */
+/* RUN/model from RUN/best.safetensors. */
+cot_status train_package(train_job *job, const run_state *state, cot_error *err);
+#endif

@@ -1,0 +1,164 @@
+/* The package at a run's end (train.h): best weights, and a model.json that says how they came about.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "engine/package_write.h"
+#include "plugin/train.h"
+#include "plugin/train_log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char default_notice[] =
+    "Demonstration model, not a medical device: not for diagnosis, treatment or triage. It is often wrong.";
+
+/* ---- words ---- */
+static size_t classes_taught(const train_job *j, char *text, size_t size)
+{
+    size_t n = 0, at = 0;
+    text[0] = 0;
+    for (size_t s = 0; s < j->steps->n_steps; s++)
+        if (j->supervised[s] && at < size)
+            at += (size_t)snprintf(text + at, size - at, "%s%s", n++ ? ", " : "", j->steps->steps[s].id);
+    return n;
+}
+
+static void describe(char text[1025], const train_job *j, const run_state *state)
+{
+    char taught[300], start[200];
+    const cot_training *t = &j->request->training;
+    const cot_training_stage *s = &t->stage[j->request->stage];
+    classes_taught(j, taught, sizeof taught);
+    if (j->init)
+        snprintf(start, sizeof start, "further, from \"%.60s\" %.30s,", cot_package_reader(j->init)->name,
+                 cot_package_reader(j->init)->version);
+    else
+        snprintf(start, sizeof start, "from scratch");
+    snprintf(
+        text, 1025,
+        "Stage %s, trained %s by %s %s on %.160s: %zu images, validated on %zu images of other patients. Taught steps: "
+        "%s; the answers to all other steps are untrained and not reported. AdamW, %s to %g, weight decay %g, batch "
+        "%u, seed %llu; epoch %llu of %llu had the best mean validation %s.",
+        cot_stage_name(j->request->stage), start, COT_PROGRAM, COT_VERSION,
+        j->manifest->title[0] ? j->manifest->title : "a manifest without a title", j->loop.n_train,
+        j->loop.n_validation, taught, cot_schedule_name(s->schedule), s->lr, s->weight_decay, s->batch,
+        (unsigned long long)t->seed, (unsigned long long)state->schedule.best_epoch, (unsigned long long)state->epoch,
+        t->best_auc ? "AUC" : "accuracy");
+}
+
+static void attribute(char text[1025], const cot_manifest *m)
+{
+    snprintf(text, 1025, "%.600s%s%.400s", m->attribution[0] ? m->attribution : "not stated", m->terms[0] ? " Terms: " : "",
+             m->terms);
+}
+
+/* ---- numbers ---- */
+/* Validation of the best epoch, from the log. */
+static cJSON *metrics_of(const train_job *j, const cJSON *lines, const run_state *state)
+{
+    const cJSON *line = train_log_epoch(lines, (double)state->schedule.best_epoch);
+    const cJSON *validation = cJSON_GetObjectItemCaseSensitive(line, "validation"),
+                *steps = cJSON_GetObjectItemCaseSensitive(validation, "steps"), *step;
+    char how[200];
+    cJSON *metrics = cJSON_CreateObject();
+    snprintf(how, sizeof how, "%zu images of patients that are not in training", j->loop.n_validation);
+    bool ok = metrics && cJSON_AddStringToObject(metrics, "validation", how);
+    cJSON_ArrayForEach(step, steps)
+    {
+        static const char *const keys[] = {"accuracy", "auc"};
+        for (size_t k = 0; ok && k < 2; k++) {
+            char key[80];
+            const cJSON *value = cJSON_GetObjectItemCaseSensitive(step, keys[k]);
+            snprintf(key, sizeof key, "%s_%s", step->string, keys[k]);
+            if (cJSON_IsNumber(value)) ok = cJSON_AddNumberToObject(metrics, key, value->valuedouble);
+        }
+    }
+    ok = ok &&
+         cJSON_AddStringToObject(metrics, "caveat",
+                                 "Measured on the validation patients on whom the epoch was chosen: better than on new "
+                                 "patients.") &&
+         cJSON_AddStringToObject(metrics, "certainty", "raw softmax, not calibrated");
+    if (ok) return metrics;
+    cJSON_Delete(metrics);
+    return NULL;
+}
+
+/* What is needed to make the same model again. */
+static cJSON *recipe_of(const train_job *j, const run_state *state)
+{
+    char *xml = NULL;
+    size_t size = 0;
+    cot_error ignored = COT_ERROR_INIT;
+    FILE *stream = open_memstream(&xml, &size);
+    cJSON *recipe = stream ? cJSON_CreateObject() : NULL;
+    if (!stream) return NULL;
+    bool ok = cot_training_print(&j->request->training, stream, &ignored) == COT_OK && recipe;
+    fclose(stream);
+    ok = ok && cJSON_AddStringToObject(recipe, "stage", cot_stage_name(j->request->stage)) &&
+         cJSON_AddNumberToObject(recipe, "epochs", (double)state->epoch) &&
+         cJSON_AddNumberToObject(recipe, "best_epoch", (double)state->schedule.best_epoch) &&
+         cJSON_AddStringToObject(recipe, "manifest_sha256", j->manifest->sha256) &&
+         cJSON_AddStringToObject(recipe, "manifest", j->manifest->made) &&
+         cJSON_AddStringToObject(recipe, "training_xml", xml);
+    free(xml);
+    if (ok) return recipe;
+    cJSON_Delete(recipe);
+    return NULL;
+}
+
+/* ---- model.json ---- */
+static cJSON *new_card(const train_job *j, const package_words *words)
+{
+    const cot_training *t = &j->request->training;
+    const model_card *old = j->init ? package_card(j->init) : NULL;
+    const architecture arch = {.encoder = ENCODER_RESNET18,
+                               .width = old ? old->arch.width : t->width,
+                               .dim = old ? old->arch.dim : t->dim,
+                               .n_steps = j->steps->n_steps,
+                               .classes = j->classes};
+    const cot_filter filter = old ? old->filter : t->bilinear ? COT_FILTER_BILINEAR : COT_FILTER_BICUBIC;
+    return package_card_new(words, &arch, j->pictures.size, filter, (double)j->data.mean, (double)j->data.std,
+                            j->steps);
+}
+
+static cJSON *make_card(const train_job *j, const cJSON *lines, const run_state *state)
+{
+    char training[1025], attribution[1025];
+    const train_request *r = j->request;
+    describe(training, j, state);
+    attribute(attribution, j->manifest);
+    const package_words words = {r->name[0] ? r->name : "Step-CoT student ResNet-18", r->version[0] ? r->version : "1",
+                                 r->notice[0] ? r->notice : default_notice, training, attribution};
+    cJSON *card = new_card(j, &words);
+    if (card && package_card_supervised(card, "steps", j->supervised, j->steps) &&
+        package_card_set(card, "metrics", metrics_of(j, lines, state)) &&
+        package_card_set(card, "recipe", recipe_of(j, state)))
+        return card;
+    cJSON_Delete(card);
+    return NULL;
+}
+
+cot_status train_package(train_job *job, const run_state *state, cot_error *err)
+{
+    cot_status status;
+    char path[1200];
+    safetensors *best = NULL;
+    cJSON *card = NULL, *lines = NULL;
+    cot_package *made = NULL;
+    snprintf(path, sizeof path, "%s/best.safetensors", job->request->dir);
+    COT_TRY(safetensors_open(&best, path, err));
+    COT_TRY(train_log_read(&lines, job->request->dir, err));
+    card = make_card(job, lines, state);
+    if (!card) {
+        status = cot_fail(err, COT_E_MEMORY, "no memory for model.json");
+        goto done;
+    }
+    snprintf(path, sizeof path, "%s/model", job->request->dir);
+    COT_TRY(package_write(path, card, safetensors_at(best, 0), safetensors_count(best),
+                          !job->request->training.weights_f32, err));
+    COT_TRY(cot_package_open(&made, path, job->steps, err)); /* as the node would */
+done:
+    cot_package_close(made);
+    cJSON_Delete(card);
+    cJSON_Delete(lines);
+    safetensors_close(best);
+    return status;
+}
