@@ -101,7 +101,9 @@ static cot_status reserve(parameters *p, parameter *q, cot_error *err)
     cot_status status;
     cot_buffer **const piece[PARAMETER_ARENAS] = {&q->value, &q->grad, &q->moment[0], &q->moment[1]};
     const size_t arenas = q->spec.kind == PARAMETER_TRAINED ? PARAMETER_ARENAS : 1;
+    q->at = cot_arena_floats(p->arena[0]);
     for (size_t i = 0; i < arenas; i++) COT_TRY(cot_arena_reserve(p->arena[i], piece[i], q->count, err));
+    q->end = cot_arena_floats(p->arena[0]);
 done:
     return status;
 }
@@ -233,19 +235,48 @@ done:
 }
 
 /* ---- optimiser ---- */
+/* Floats from … to of all four arenas, of parameters that stand at the same step. */
+static cot_status step_range(parameters *p, size_t from, size_t to, int group, uint64_t step,
+                             const optimiser_options *o, cot_error *err)
+{
+    const float decay = group == 0 ? o->weight_decay : 0.0f;
+    const cot_adamw_options adamw = {o->lr, o->beta1, o->beta2, o->eps, decay, step, true};
+    return cot_adamw(p->whole[0], p->whole[1], p->whole[2], p->whole[3], from, to - from, p->norm, &adamw, err);
+}
+
+/* Neighbours that stand at the same step go in one launch: nearly always all. */
+static cot_status step_group(parameters *p, int group, const optimiser_options *o, cot_error *err)
+{
+    cot_status status = COT_OK;
+    size_t from = 0, to = 0;
+    uint64_t step = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        parameter *q = p->item[i];
+        if (group_of(q) != group) continue;
+        if (q->idle || from == to || q->steps + 1 != step) {
+            if (to > from) COT_TRY(step_range(p, from, to, group, step, o, err));
+            from = to = q->at;
+            step = q->steps + 1;
+        }
+        if (!q->idle) {
+            q->steps++;
+            to = q->end;
+        }
+        q->idle = false;
+    }
+    if (to > from) COT_TRY(step_range(p, from, to, group, step, o, err));
+done:
+    return status;
+}
+
 cot_status parameters_step(parameters *p, const optimiser_options *o, cot_error *err)
 {
     cot_status status = COT_OK;
     const size_t trained = p->end[1];
     if (trained == 0) goto done;
     p->steps++;
-    cot_adamw_options adamw = {o->lr, o->beta1, o->beta2, o->eps, o->weight_decay, p->steps, true};
     COT_TRY(cot_gradient_norm(p->norm, p->whole[1], trained, o->max_norm, err));
-    COT_TRY(cot_adamw(p->whole[0], p->whole[1], p->whole[2], p->whole[3], 0, p->end[0], p->norm, &adamw, err));
-    if (p->end[1] == p->end[0]) goto done;
-    adamw.weight_decay = 0.0f;
-    COT_TRY(cot_adamw(p->whole[0], p->whole[1], p->whole[2], p->whole[3], p->end[0], p->end[1] - p->end[0], p->norm,
-                      &adamw, err));
+    for (int group = 0; group < 2; group++) COT_TRY(step_group(p, group, o, err));
 done:
     return status;
 }

@@ -46,6 +46,9 @@ typedef struct parameter {
     cot_buffer *value;   /* after parameters_commit */
     cot_buffer *grad;    /* the same; NULL unless trained */
     cot_buffer *moment[2];
+    size_t at, end; /* floats of the allocations */
+    uint64_t steps; /* AdamW's, of this one */
+    bool idle;      /* no loss of this step reaches it: no decay either, as torch skips what has no gradient */
 } parameter;
 
 typedef struct parameters parameters;
@@ -82,7 +85,7 @@ void tensor_list_free(tensor_list *list);
 /* Values of all whose name begins with `under`, named `prefix` + the name without it ("student.", "" gives a state dict). */
 cot_status parameters_collect(tensor_list *list, const parameters *p, const char *under, const char *prefix,
                               cot_error *err);
-/* For a resume that continues bit by bit: values, AdamW's moments (exp_avg.NAME, exp_avg_sq.NAME) and its step, all behind
+/* For a resume that continues bit by bit: values, AdamW's moments (exp_avg.NAME, exp_avg_sq.NAME) and its steps, all behind
  * `prefix`; parameters_resume reads them back. */
 cot_status parameters_checkpoint(tensor_list *list, const parameters *p, const char *prefix, cot_error *err);
 cot_status parameters_resume(parameters *p, const weight_source *source, cot_error *err);
@@ -97,7 +100,7 @@ typedef struct optimiser_options {
         1e-3f, 0.9f, 0.999f, 1e-8f, 0.01f, 1.0f                                                                        \
     }
 /* One AdamW step over all trained parameters, as torch.optim.AdamW after clipping; clears the gradients behind it. Nothing
- * is read back: parameters_norm does that, when somebody wants to know. */
+ * is read back: parameters_norm does that, when somebody wants to know. Idle ones are left alone, then no longer idle. */
 cot_status parameters_step(parameters *p, const optimiser_options *options, cot_error *err);
 /* Norm of all gradients before clipping, of the last step; waits for the device. */
 cot_status parameters_norm(double *norm, const parameters *p, cot_error *err);

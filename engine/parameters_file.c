@@ -77,11 +77,23 @@ done:
     return status;
 }
 
+/* The step of each parameter and, behind them, of the table; caller frees. NULL: no memory. */
+static int64_t *all_steps(const parameters *p)
+{
+    int64_t *steps = calloc(p->n + 1, sizeof *steps);
+    if (!steps) return NULL;
+    for (size_t i = 0; i < p->n; i++) steps[i] = (int64_t)p->item[i]->steps;
+    steps[p->n] = (int64_t)p->steps;
+    return steps;
+}
+
 cot_status parameters_checkpoint(tensor_list *list, const parameters *p, const char *prefix, cot_error *err)
 {
     cot_status status;
     char part[TENSOR_NAME_MAX];
-    const int64_t steps = (int64_t)p->steps;
+    const size_t n_steps = p->n + 1;
+    int64_t *steps = all_steps(p);
+    if (!steps) return cot_fail(err, COT_E_MEMORY, "checkpoint: no memory");
     COT_TRY(parameters_collect(list, p, "", prefix, err));
     for (size_t i = 0; i < p->n; i++)
         for (size_t k = 0; k < 2 && p->item[i]->grad; k++) {
@@ -89,9 +101,10 @@ cot_status parameters_checkpoint(tensor_list *list, const parameters *p, const c
             snprintf(part, sizeof part, "%s.%s", moment_names[k], q->name);
             COT_TRY(collect(list, q, q->moment[k], prefix, part, err));
         }
-    snprintf(part, sizeof part, "%sstep", prefix);
-    COT_TRY(tensor_list_add(list, part, TENSOR_I64, NULL, 0, &steps, err));
+    snprintf(part, sizeof part, "%ssteps", prefix);
+    COT_TRY(tensor_list_add(list, part, TENSOR_I64, &n_steps, 1, steps, err));
 done:
+    free(steps);
     return status;
 }
 
@@ -113,16 +126,20 @@ cot_status parameters_resume(parameters *p, const weight_source *source, cot_err
 {
     cot_status status;
     int64_t steps = 0;
-    const tensor *t = source_find(source, "step");
-    if (!t || t->type != TENSOR_I64 || t->count != 1)
-        return cot_fail(err, COT_E_MODEL, "%s: tensor %sstep (I64, one number) is missing: this is no checkpoint",
-                        source->where, source->prefix);
-    memcpy(&steps, t->data, sizeof steps);
-    if (steps < 0) return cot_fail(err, COT_E_MODEL, "%s: %sstep is negative", source->where, source->prefix);
+    const tensor *t = source_find(source, "steps");
+    if (!t || t->type != TENSOR_I64 || t->count != p->n + 1)
+        return cot_fail(err, COT_E_MODEL,
+                        "%s: tensor %ssteps (I64, %zu numbers) is missing: this is no checkpoint of "
+                        "this training",
+                        source->where, source->prefix, p->n + 1);
     COT_TRY(parameters_load(p, "", source, err));
     for (size_t i = 0; i < p->n; i++)
         for (size_t k = 0; k < 2 && p->item[i]->grad; k++) COT_TRY(resume_moment(p->item[i], k, source, err));
-    p->steps = (uint64_t)steps;
+    for (size_t i = 0; i <= p->n; i++) {
+        memcpy(&steps, t->data + i * sizeof steps, sizeof steps);
+        if (steps < 0) return cot_fail(err, COT_E_MODEL, "%s: %ssteps is negative", source->where, source->prefix);
+        *(i < p->n ? &p->item[i]->steps : &p->steps) = (uint64_t)steps;
+    }
 done:
     return status;
 }

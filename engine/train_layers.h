@@ -6,6 +6,10 @@
 #define COT_ENGINE_TRAIN_LAYERS_H
 #include "engine/parameters.h"
 
+/* Adds a parameter named name + part. */
+cot_status parameter_named(parameter **out, parameters *table, const char *name, const char *part,
+                           const parameter_spec *spec, cot_error *err);
+
 /* torch.nn.Linear */
 typedef struct linear_train {
     parameter *weight, *bias; /* [out,in], [out] or NULL */
@@ -26,7 +30,7 @@ typedef struct norm_train {
 cot_status norm_train_init(norm_train *m, parameters *table, const char *name, size_t width, cot_error *err);
 cot_status norm_train_forward(cot_buffer *y, const norm_train *m, const cot_buffer *x, size_t rows, cot_activation act,
                               cot_error *err);
-/* dy, of y = factor * act(norm(x)), is overwritten by the norm's own gradient */
+/* dx is written; dy, of y = factor * act(norm(x)), is overwritten by the norm's own gradient */
 cot_status norm_train_backward(cot_buffer *dx, const norm_train *m, cot_buffer *dy, const cot_buffer *y,
                                const cot_buffer *x, size_t rows, cot_activation act, float factor, cot_error *err);
 
@@ -41,8 +45,10 @@ cot_status projection_train_init(projection_train *m, parameters *table, const c
 /* linear [rows,out]: W x + b, which the backward needs */
 cot_status projection_train_forward(cot_buffer *y, cot_buffer *linear, const projection_train *m, const cot_buffer *x,
                                     size_t rows, const cot_dropout *drop, cot_error *err);
-/* dlinear [rows,out]: overwritten; dy too */
+/* dlinear [rows,out]: overwritten; dy too. p: the dropout's; what it dropped shows in y */
 cot_status projection_train_backward(cot_buffer *dx, cot_buffer *dlinear, const projection_train *m, cot_buffer *dy,
                                      const cot_buffer *y, const cot_buffer *linear, const cot_buffer *x, size_t rows,
-                                     float factor, cot_error *err);
+                                     float p, cot_error *err);
+/* This step gives it no gradient at all: the optimiser leaves it alone (parameters.h). */
+void projection_train_idle(projection_train *m, bool idle);
 #endif

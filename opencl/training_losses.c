@@ -103,17 +103,17 @@ static cot_status soften(cot_buffer *work, const cot_buffer *x, cl_int to, size_
 }
 
 /* Means, Gram matrices, losses and the factors of the gradient. */
-static cot_status alignment_sums(cot_buffer *loss, cot_buffer *work, const cot_buffer *labels, cl_int8 at,
+static cot_status alignment_sums(cot_buffer *loss, cot_buffer *work, const cot_buffer *labels, const cl_int8 *at,
                                  const cot_alignment_shape *s, cot_error *err)
 {
     cot_status status = COT_OK;
     cot_device *device = work->device;
     const cl_int rows = (cl_int)s->rows, width = (cl_int)s->width, steps = (cl_int)s->steps;
-    const kernel_arg sums[] = {ARG_BUFFER(work), ARG_BUFFER(labels), ARG_VALUE(at), ARG_VALUE(rows), ARG_VALUE(width)};
+    const kernel_arg sums[] = {ARG_BUFFER(work), ARG_BUFFER(labels), ARG_VALUE(*at), ARG_VALUE(rows), ARG_VALUE(width)};
     COT_TRY(BACKWARD_LAUNCH(device, TRAINING_ALIGNMENT_MEANS, sums, s->width, s->steps, err));
     COT_TRY(BACKWARD_LAUNCH(device, TRAINING_ALIGNMENT_GRAM, sums, s->rows, s->steps, err));
     const kernel_arg factors[] = {ARG_BUFFER(work), ARG_BUFFER(loss), ARG_BUFFER(labels),
-                                  ARG_VALUE(at),    ARG_VALUE(rows),  ARG_VALUE(steps)};
+                                  ARG_VALUE(*at),   ARG_VALUE(rows),  ARG_VALUE(steps)};
     COT_TRY(BACKWARD_LAUNCH(device, TRAINING_ALIGNMENT_FACTORS, factors, s->steps, 1, err));
 done:
     return status;
@@ -141,7 +141,7 @@ cot_status cot_alignment(cot_buffer *loss, cot_buffer *ds, const cot_buffer *t, 
     COT_TRY(backward_scratch(&work, device, SCRATCH_LAYER, all, err));
     COT_TRY(soften(work, t, at.s[AT_KU], shape->steps * shape->rows, shape->width, by, err));
     COT_TRY(soften(work, s, at.s[AT_KV], shape->rows, shape->width, by, err));
-    COT_TRY(alignment_sums(loss, work, labels, at, shape, err));
+    COT_TRY(alignment_sums(loss, work, labels, &at, shape, err));
     if (!ds) goto done;
     const cl_int4 sizes = {{(cl_int)shape->steps, (cl_int)shape->rows, (cl_int)shape->width, 0}};
     const cl_float softened = by, factor = scale;
