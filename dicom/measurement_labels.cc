@@ -1,7 +1,8 @@
 /* Viewers write the numbers of a measurement group beside its region, at the middle of its right edge (OHIF), so that the
  * labels of regions that coincide or lie close would cover one another. Here it is chosen which groups carry a number: the
- * diagnosis first, then the steps in order, each only where its label stays clear of those already placed. The other groups
- * still draw their region and keep their certainty below their answer. SPDX-License-Identifier: Apache-2.0 */
+ * steps in order, each only where its label stays clear of those already placed. The other groups still draw their region
+ * and keep their certainty below their answer. The first group always has its number: without one, OHIF 3.12 draws nothing at
+ * all. SPDX-License-Identifier: Apache-2.0 */
 #include "dicom/measurement.h"
 
 #include <algorithm>
@@ -32,8 +33,7 @@ std::vector<bool> choose_labels(const cot_chain &chain, double rows, double colu
     const double side = std::max(rows, columns);
     std::vector<bool> labelled(chain.n_steps, false);
     std::vector<label_anchor> placed;
-    for (size_t k = 0; k < chain.n_steps; k++) {
-        const size_t s = k == 0 ? chain.n_steps - 1 : k - 1;
+    for (size_t s = 0; s < chain.n_steps; s++) {
         if (!chain.answers[s].available) continue;
         const label_anchor anchor = anchor_of(chain.answers[s], rows, columns);
         labelled[s] = std::none_of(placed.begin(), placed.end(), [&](const label_anchor &other) {
