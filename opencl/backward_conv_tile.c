@@ -7,7 +7,8 @@
 
 #define SLICE_FLOATS   ((size_t)96 << 10) /* of image and dy, what half of a second-level cache holds */
 #define PARTIAL_FLOATS ((size_t)4 << 20)  /* of all slices' sums, unless one is larger */
-#define ITEMS_GPU      ((size_t)4096)
+enum { PACK_ROWS = 16, FOLDED = 4 };      /* as in kernels/batch_training.cl */
+#define ITEMS_GPU ((size_t)4096)
 
 static size_t width_of(const cot_device *device)
 {
@@ -43,7 +44,8 @@ static cot_status pack(cot_buffer **packed, const cot_buffer *w, const pack_step
     const cl_int4 step = {{(cl_int)p->column, (cl_int)p->row, (cl_int)p->tap_down, (cl_int)p->tap_across}};
     const cl_int taps = (cl_int)p->taps;
     const kernel_arg args[] = {ARG_BUFFER(*packed), ARG_BUFFER(w), ARG_VALUE(s), ARG_VALUE(taps), ARG_VALUE(step)};
-    COT_TRY(BACKWARD_LAUNCH(w->device, BACKWARD_PACK, args, p->run, panels * p->taps, err));
+    COT_TRY(
+        BACKWARD_LAUNCH(w->device, BACKWARD_PACK, args, (p->run + PACK_ROWS - 1) / PACK_ROWS, panels * p->taps, err));
 done:
     return status;
 }
@@ -185,6 +187,14 @@ static cot_status weights_run(cot_buffer *to, const cot_buffer *dy, const cot_bu
                            p->taps * p->tiles * p->panels, p->slices, err);
 }
 
+static cot_status weights_fold(cot_buffer *dw, const cot_buffer *partial, size_t slices, size_t n, cot_error *err)
+{
+    const cl_int s = (cl_int)slices, all = (cl_int)n;
+    const kernel_arg args[] = {ARG_BUFFER(dw), ARG_BUFFER(partial), ARG_VALUE(s), ARG_VALUE(all)};
+    const size_t items = (backward_vectors(dw->device, n) + FOLDED - 1) / FOLDED;
+    return BACKWARD_LAUNCH(dw->device, BACKWARD_FOLD_WEIGHTS, args, items, 1, err);
+}
+
 cot_status conv_tile_weights(cot_buffer *dw, const cot_buffer *dy, const cot_buffer *x, const cot_conv_shape *s,
                              size_t n, cot_error *err)
 {
@@ -210,7 +220,7 @@ cot_status conv_tile_weights(cot_buffer *dw, const cot_buffer *dy, const cot_buf
     COT_TRY(backward_scratch(&partial, device, SCRATCH_SUMS, p.slices * sums, err));
     COT_TRY(weights_run(partial, dy, x, &p, false, err));
     if (!p.turned) {
-        COT_TRY(backward_fold(dw, partial, p.slices, sums, 0, sums, true, err));
+        COT_TRY(weights_fold(dw, partial, p.slices, sums, err));
         goto done;
     }
     const cl_int slices = (cl_int)p.slices, rows = (cl_int)(p.taps * p.rows), columns = (cl_int)p.columns;

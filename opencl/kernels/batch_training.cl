@@ -5,7 +5,8 @@
  *         partial [slices, rows, columns].  Norms: x, y, dx, dy, residual [rows, columns]; saved: means | scales; sums:
  *         of g | of g * xhat; s = rows, columns, slices, flags.  Pool: x [images, h, w, c] -> y, peak, where
  *         [images, oh, ow, c]; s = h, w, c, oh, ow, kernel, stride, pad
- * launch  pack_weights: (run, panels * taps); fold_turned: (columns, rows); norms: (VECTORs of columns, slices);
+ * launch  pack_weights: (PACK_ROWS of run, panels * taps); fold_weights: FOLDED vectors of w; fold_turned: (columns,
+ *         rows); norms: (VECTORs of columns, slices);
  *         pool_forward: (VECTORs of c, windows); pool_backward: (VECTORs of c, pixels)
  * cost    each float once per operand; the backward of a norm reads g and x twice; pool_forward reads kernel² per window
  * error   1e-5 * max|result|
@@ -17,15 +18,51 @@
 #define NORM_MASK_Y   4 /* backward: g from the result y, and written over dy; otherwise NORM_RELU forms y again */
 #define NORM_MOVING   8 /* mean and variance move with x */
 
+#define PACK_ROWS 16
 kernel void pack_weights(global float *to, global const float *w, const int4 s, const int taps, const int4 step)
 {
-    const int r = (int)get_global_id(0), tap = (int)get_global_id(1) % taps, panel = (int)get_global_id(1) / taps;
-    if (r >= s.s1) return;
+    const int first = (int)get_global_id(0) * PACK_ROWS, end = min(first + PACK_ROWS, s.s1);
+    const int tap = (int)get_global_id(1) % taps, panel = (int)get_global_id(1) / taps;
     const int column = panel * 2 * VECTOR, n = min(s.s0 - column, 2 * VECTOR);
-    to += ((size_t)(panel * taps + tap) * s.s1 + r) * 2 * VECTOR;
-    w += s.s3 + (tap / s.s2) * step.s2 + (tap % s.s2) * step.s3 + r * step.s1 + column * step.s0;
-    for (int i = 0; i < n; i++) to[i] = w[i * step.s0];
-    for (int i = n; i < 2 * VECTOR; i++) to[i] = 0.0f;
+    to += (size_t)(panel * taps + tap) * s.s1 * 2 * VECTOR;
+    w += s.s3 + (tap / s.s2) * step.s2 + (tap % s.s2) * step.s3 + column * step.s0;
+    for (int r = first; r < end; r++) {
+        global const float *from = w + r * step.s1;
+        global float *row = to + r * 2 * VECTOR;
+        if (step.s0 == 1 && n == 2 * VECTOR) {
+            VSTORE(VLOAD(0, from), 0, row);
+            VSTORE(VLOAD(1, from), 1, row);
+        } else {
+            for (int i = 0; i < n; i++) row[i] = from[i * step.s0];
+            for (int i = n; i < 2 * VECTOR; i++) row[i] = 0.0f;
+        }
+    }
+}
+
+/* dw[i] += the sum of partial [slices, n] at i; FOLDED vectors a work-item. */
+#define FOLDED 4
+kernel void fold_weights(global float *dw, global const float *partial, const int slices, const int n)
+{
+    const int first = (int)get_global_id(0) * FOLDED * VECTOR;
+    if (first >= n) return;
+    if (n - first < FOLDED * VECTOR) {
+        for (int i = first; i < n; i++) {
+            float sum = 0.0f;
+            for (int s = 0; s < slices; s++) sum += partial[(size_t)s * n + i];
+            dw[i] += sum;
+        }
+        return;
+    }
+    VEC sum[FOLDED];
+#pragma unroll
+    for (int k = 0; k < FOLDED; k++) sum[k] = (VEC)(0.0f);
+    partial += first;
+    for (int s = 0; s < slices; s++, partial += n)
+#pragma unroll
+        for (int k = 0; k < FOLDED; k++) sum[k] += VLOAD(k, partial);
+    dw += first;
+#pragma unroll
+    for (int k = 0; k < FOLDED; k++) VSTORE(VLOAD(k, dw) + sum[k], k, dw);
 }
 
 kernel void fold_turned(global float *dw, global const float *partial, const int slices, const int rows,
