@@ -90,11 +90,13 @@ static std::string reading_name(const report_job &job)
          {job.source.sop_instance, job.dataset_sha256, std::string(reader.package_sha256), std::string(reader.version),
           std::string(job.steps->sha256), std::string(o.title.value), std::string(o.title.scheme),
           std::string(o.title.meaning), job.manufacturer(), std::string(o.station ? o.station : ""),
-          std::to_string(o.series_number), std::string(reader.program), std::string(reader.device)})
+          std::to_string(o.series_number), std::string(reader.program), std::string(reader.device),
+          std::string(reader.role)})
         name += "|" + part;
     if (job.refused()) name += std::string("|") + job.chain->refusal_id;
     if (job.forced()) name += std::string("|forced|") + job.chain->forced_id;
-    if (job.chain->has_other) name += std::string("|other|") + other.package_sha256 + "|" + other.version;
+    if (job.chain->has_other)
+        name += std::string("|other|") + other.role + "|" + other.package_sha256 + "|" + other.version;
     for (const report_picture &picture : job.more)
         name += "|" + picture.source.sop_instance + "|" + picture.dataset_sha256;
     return name;

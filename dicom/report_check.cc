@@ -30,7 +30,15 @@ static void check_evidence(const cot_answer &answer, size_t s, const cot_chain &
             !(influence.change >= -1 && influence.change <= 1) || !seen.insert(influence.step).second)
             report_fail(COT_E_BUG, where + " rests on something that is no earlier answer");
     }
+}
+
+static void check_second_reader(const cot_answer &answer, const cot_chain &chain, const std::string &where)
+{
     const cot_opinion &other = answer.other;
+    if (other.available && !chain.has_other)
+        report_fail(COT_E_BUG, where + " has an answer of a reader that did not read");
+    if (answer.disagreement != (answer.available && other.available && other.answer != answer.answer))
+        report_fail(COT_E_BUG, where + " says wrongly whether its readers disagree");
     for (size_t o = 0; other.available && o < answer.n_options; o++)
         if (!other.probability || !is_share(other.probability[o]) || other.answer >= answer.n_options)
             report_fail(COT_E_BUG, where + " has a second reader's probability outside 0..1");
@@ -42,6 +50,7 @@ static void check_answer(const cot_chain &chain, size_t s, const cot_step &step)
     const std::string where = std::string("report: step ") + step.id;
     if (answer.n_options != step.n_options)
         report_fail(COT_E_BUG, where + " has another number of options than the schema");
+    check_second_reader(answer, chain, where);
     if (!answer.available) return;
     if (!answer.probability || answer.answer >= answer.n_options)
         report_fail(COT_E_BUG, where + " has no answer among its options");

@@ -35,6 +35,21 @@ static void add_other_options(report_tree &t, size_t parent, const cot_steps &st
         tree_percent(t, box, context_option_key(steps, step.options[o]), static_cast<double>(answer.probability[o]));
 }
 
+/* What the second reader says to the step; where it says otherwise, in words too. */
+static void add_second_reader(report_tree &t, size_t section, const report_job &job, const cot_step &step,
+                              const cot_answer &answer)
+{
+    if (!answer.other.available) return;
+    const cot_option &option = step.options[answer.other.answer];
+    const double certainty = static_cast<double>(answer.other.probability[answer.other.answer]);
+    if (answer.disagreement)
+        tree_text(t, section, concept_of::attention,
+                  std::string("the second reader (") + job.chain->other.role + ") answers \"" + option.label + "\", " +
+                      text_percent(certainty) + " %: the two readers disagree, a person should look here first");
+    tree_code(t, section, concept_of::other_answer, context_option_key(*job.steps, option));
+    tree_percent(t, section, concept_of::other_certainty, certainty);
+}
+
 /* A reading by force keeps its answers under their private keys only: no search for a finding may meet it. */
 static void add_step(report_tree &t, size_t root, const report_job &job, size_t s)
 {
@@ -45,17 +60,35 @@ static void add_step(report_tree &t, size_t root, const report_job &job, size_t 
     tree_text(t, section, concept_of::question, step.question);
     if (!answer.available) {
         tree_text(t, section, concept_of::answer, context_not_available(answer));
+        add_second_reader(t, section, job, step, answer);
         return;
     }
     const cot_option &option = step.options[answer.answer];
     tree_code(t, section, concept_of::answer, context_option_key(steps, option));
     tree_percent(t, section, concept_of::certainty, static_cast<double>(answer.probability[answer.answer]));
+    add_second_reader(t, section, job, step, answer);
     tree_text(t, section, concept_of::rationale, answer.rationale);
     if (!job.forced()) tree_coded(t, section, finding_name(steps, step, option), option);
     add_other_options(t, section, steps, step, answer);
 }
 
 /* ---- summary ---- */
+/* "2 of 7 steps …: title; title"; "" where they agree, or one read alone. */
+static std::string disagreements(const report_job &job)
+{
+    size_t different = 0, both = 0;
+    std::string titles;
+    for (size_t s = 0; s < job.chain->n_steps; s++) {
+        const cot_answer &answer = job.chain->answers[s];
+        both += answer.available && answer.other.available;
+        if (!answer.disagreement) continue;
+        titles += (different++ ? "; " : "") + std::string(job.steps->steps[s].title);
+    }
+    return different ? "the two readers disagree on " + std::to_string(different) + " of the " + std::to_string(both) +
+                           " steps that both answered: " + titles
+                     : "";
+}
+
 /* The schema's last question is the diagnosis: the others lead to it. */
 static void add_summary(report_tree &t, size_t root, const report_job &job)
 {
@@ -72,6 +105,7 @@ static void add_summary(report_tree &t, size_t root, const report_job &job)
     } else {
         tree_text(t, section, concept_of::impression, context_not_available(diagnosis));
     }
+    tree_text(t, section, concept_of::attention, disagreements(job));
     tree_text(t, section, concept_of::conclusion, chain.summary);
     tree_text(t, section, concept_of::steps_answered,
               std::to_string(job.steps_available()) + " of " + std::to_string(chain.n_steps));
@@ -100,6 +134,15 @@ static std::string missing_steps(const report_job &job)
     return titles.empty() ? ""
                           : std::to_string(missing) + " of " + std::to_string(job.chain->n_steps) +
                                 " steps have no answer: " + titles + ".";
+}
+
+static std::string second_missing(const report_job &job)
+{
+    std::string titles;
+    for (size_t s = 0; job.chain->has_other && s < job.chain->n_steps; s++)
+        if (!job.chain->answers[s].other.available)
+            titles += (titles.empty() ? "" : "; ") + std::string(job.steps->steps[s].title);
+    return titles.empty() ? "" : "The second reader has no answer to: " + titles + ".";
 }
 
 static std::string own_wording(const report_job &job)
@@ -155,6 +198,7 @@ static void add_limits(report_tree &t, size_t root, const report_job &job)
     if (!job.refused()) {
         for (const std::string &sentence : image_limits(job)) say(sentence);
         say(missing_steps(job));
+        say(second_missing(job));
         if (job.steps_available()) {
             say("Certainties are the model's own probabilities. They are not calibrated: 90 % does not mean right in 9 "
                 "of 10 cases.");

@@ -113,6 +113,8 @@ std::vector<std::string> context_algorithm_parameters(const report_job &job)
         parameter("second reader's version", other.version);
         parameter("second reader's role", other.role);
         parameter("second reader's package SHA-256", other.package_sha256);
+        parameter("second reader's device", other.device);
+        parameter("second reader's training", other.training);
     }
     return parameters;
 }

@@ -250,6 +250,10 @@ TEST(another_image_model_schema_kind_option_or_refusal_gives_another_identity)
     check_new_report(chain, &options, CASE_DIGEST);
     snprintf(chain->reader.program, sizeof chain->reader.program, "stepcot 9.9");
     check_new_report(chain, &options, CASE_DIGEST);
+    snprintf(chain->reader.role, sizeof chain->reader.role, "teacher");
+    check_new_report(chain, &options, CASE_DIGEST);
+    chain->has_other = true;
+    check_new_report(chain, &options, CASE_DIGEST);
     check_new_report(refused, &options, CASE_DIGEST);
     snprintf(refused->refusal_id, sizeof refused->refusal_id, "not-frontal");
     check_new_report(refused, &options, CASE_DIGEST);
