@@ -3,6 +3,7 @@
 #include "engine/engine.h"
 #include "opencl/opencl.h"
 #include "plugin/cli.h"
+#include "plugin/verify_train.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -21,26 +22,33 @@ static const char help[] =
     "      --bound X      largest error that passes (default 1e-4)\n"
     "      --device X     part of an OpenCL platform or device name, or cpu, or gpu (default: the best; stepcot "
     "devices)\n"
-    "      --json         one JSON object instead of the table\n\n"
+    "      --json         one JSON object instead of the table\n"
+    "      --train        also the folder's three steps of joint training, each way to align: losses within 1e-4 of "
+    "the\n"
+    "                     oracle's, logits afterwards within 1e-3; DIR is needed, with proj_teacher and\n"
+    "                     proj_student.safetensors\n\n"
     "Examples:\n"
     "  stepcot verify\n"
-    "  stepcot verify --device gpu --json golden/full\n\n"
-    "Exit codes: 0 every output is within the bound, 1 one is not, 2 wrong usage, 4 the folder is damaged, or no\n"
+    "  stepcot verify --device gpu --json golden/full\n"
+    "  stepcot verify --train golden/tiny\n\n"
+    "Exit codes: 0 everything is within the bound, 1 one is not, 2 wrong usage, 4 the folder is damaged, or no\n"
     "usable device, 5 file system or memory.\n";
 
 typedef struct verify {
     const char *folder, *device_match;
     double bound;
-    bool json;
+    bool json, train;
     cot_golden *golden;
     cot_device *device;
     cot_golden_output outputs[COT_GOLDEN_OUTPUTS];
+    cot_golden_training training[COT_GOLDEN_ALIGNS];
 } verify;
 
 static bool within(const verify *v)
 {
     bool all = true;
     for (size_t i = 0; i < COT_GOLDEN_OUTPUTS; i++) all = all && v->outputs[i].error <= v->bound;
+    for (size_t i = 0; v->train && i < COT_GOLDEN_ALIGNS; i++) all = all && cot_golden_training_passes(&v->training[i]);
     return all;
 }
 
@@ -64,6 +72,7 @@ static cot_status run(verify *v, cot_error *err)
     if (isatty(STDERR_FILENO)) options.progress = show_progress;
     COT_TRY(cot_device_open(&v->device, &options, err));
     COT_TRY(cot_golden_run(v->outputs, v->golden, v->device, err));
+    if (v->train) COT_TRY(cot_golden_train(v->training, v->golden, v->device, err));
 done:
     return status;
 }
@@ -84,7 +93,9 @@ static void print_table(const verify *v)
         printf("%-16s%8zu  %-14.2e%s%s\n", o->name, o->values, o->error, o->worst,
                o->error <= v->bound ? "" : "  TOO LARGE");
     }
-    printf("\n%s %.2g\n", within(v) ? "All within" : "Not all within", v->bound);
+    if (v->train) verify_train_print(v->training);
+    printf("\n%s %.2g%s\n", within(v) ? "All within" : "Not all within", v->bound,
+           v->train ? ", and in training as said above" : "");
 }
 
 /* JSON has no infinity: null. */
@@ -116,6 +127,7 @@ static cot_status print_json(const verify *v, cot_error *err)
     ok = ok && cJSON_AddNumberToObject(o, "bound", v->bound);
     cJSON *list = ok ? cJSON_AddArrayToObject(o, "outputs") : NULL;
     for (size_t i = 0; list && ok && i < COT_GOLDEN_OUTPUTS; i++) ok = add_output(list, &v->outputs[i], v->bound);
+    ok = ok && (!v->train || verify_train_json(o, v->training));
     ok = ok && list && cJSON_AddBoolToObject(o, "within", within(v));
     char *line = ok ? cJSON_PrintUnformatted(o) : NULL;
     if (line) puts(line);
@@ -145,13 +157,15 @@ int cot_cmd_verify(int argc, char **argv)
     const char *bound = NULL, *words[16];
     const cli_option options[] = {{"bound", 0, "X", NULL, &bound, NULL, 0},
                                   {"device", 0, "X", NULL, &v.device_match, NULL, 0},
-                                  {"json", 0, NULL, &v.json, NULL, NULL, 0}};
+                                  {"json", 0, NULL, &v.json, NULL, NULL, 0},
+                                  {"train", 0, NULL, &v.train, NULL, NULL, 0}};
     size_t n;
     int code;
     if (argc > 15) return cli_usage("verify", "too many arguments");
     if (!cli_parse(argc, argv, options, sizeof options / sizeof *options, help, words, &n, &code)) return code;
     if (n > 1) return cli_usage("verify", "name one golden folder at most");
     v.folder = n ? words[0] : NULL;
+    if (v.train && !n) return cli_usage("verify", "--train needs a golden folder: name it");
     if (bound) {
         char *end = NULL;
         v.bound = strtod(bound, &end);

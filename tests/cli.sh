@@ -75,6 +75,10 @@ exits "verify with a bound below float32" 1 "$stepcot" verify --bound 1e-12
 has "…marks what is above" out "TOO LARGE"
 exits "verify --json" 0 "$stepcot" verify --json
 has "…is one object" out '^\{"schema":"urn:stepcot:verify:1".*"within":true\}$'
+exits "verify --train" 0 "$stepcot" verify --train "$ROOT/tests/golden/tiny"
+has "…shows each loss beside the oracle's" out '^1 +11\.75[0-9]+ \(11\.758213\)'
+exits "verify --train without a folder" 2 "$stepcot" verify --train
+exits "verify --train without projections" 4 "$stepcot" verify --train "$ROOT/tests/golden/odd"
 exits "verify of nothing" 4 "$stepcot" verify "$WORK/absent"
 has "…names the file" err "absent/expected.json"
 exits "a bound that is no number" 2 "$stepcot" verify --bound 1e-4x
