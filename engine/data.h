@@ -68,6 +68,8 @@ void cot_manifest_destroy(cot_manifest *manifest);
 /* An empty one for `steps`; then one case after the other (copied). */
 cot_status cot_manifest_create(cot_manifest **out, const cot_steps *steps, cot_error *err);
 cot_status cot_manifest_add(cot_manifest *manifest, const cot_case *one, const cot_steps *steps, cot_error *err);
+/* Leaves out the cases i with !keep[i]. */
+void cot_manifest_keep(cot_manifest *manifest, const bool *keep);
 /* By path; before two manifests made in different orders are compared. Write does it by itself. */
 void cot_manifest_sort(cot_manifest *manifest);
 

@@ -146,6 +146,18 @@ done:
     return status;
 }
 
+void cot_manifest_keep(cot_manifest *manifest, const bool *keep)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < manifest->n; i++) {
+        if (keep[i])
+            manifest->cases[n++] = manifest->cases[i];
+        else
+            free(manifest->cases[i].block);
+    }
+    manifest->n = n;
+}
+
 /* ---- using ---- */
 static int by_path(const void *a, const void *b)
 {
