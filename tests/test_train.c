@@ -1,0 +1,232 @@
+/* links: plugin */
+/* stepcot train on drawn pictures: a package at the end, and the same weights whether a run was left alone, stopped or
+ * killed. SPDX-License-Identifier: Apache-2.0 */
+#include "engine/package.h"
+#include "tests/train_world.h"
+
+#include <dirent.h>
+#include <sys/resource.h>
+
+static train_world world;
+static cot_error err;
+#define SMALL "--size 32 --width 4 --dim 8 --batch 8 --min-labels 2 --cache cache --weights f32 "
+#define BEGIN "train --stage encoder manifest.jsonl " SMALL
+
+static int train(const char *words)
+{
+    return world_run(&world, cot_cmd_train, words);
+}
+
+/* The command ends with `code` and says `part`. */
+#define CHECK_SAYS(words, code, part)                                                                                  \
+    do {                                                                                                               \
+        CHECK_NUMBER(train(words), code);                                                                              \
+        char *said_ = world_said(&world);                                                                              \
+        CHECK_HAS(said_, part);                                                                                        \
+        free(said_);                                                                                                   \
+    } while (0)
+
+static bool command(const char *format, const char *a, const char *b)
+{
+    char text[512];
+    snprintf(text, sizeof text, "cd %s && ", world.folder);
+    const size_t n = strlen(text);
+    snprintf(text + n, sizeof text - n, format, a, b); // NOLINT: formats are ours
+    return system(text) == 0;
+}
+
+/* The number of checkpoints in a run's folder, without the one that the run had at first. */
+static size_t checkpoints(const char *run)
+{
+    char path[256];
+    size_t n = 0;
+    snprintf(path, sizeof path, "%s/%s", world.folder, run);
+    DIR *d = opendir(path);
+    for (struct dirent *e; d && (e = readdir(d));)
+        n += !strncmp(e->d_name, "checkpoint-", 11) && !strstr(e->d_name, ".tmp");
+    if (d) closedir(d);
+    return n;
+}
+
+/* Starts the words and sends `signal_number` when a checkpoint has appeared in `run`. */
+static int train_until(const char *words, const char *run, size_t least, int signal_number)
+{
+    const pid_t child = world_start(&world, cot_cmd_train, words);
+    int how = 0;
+    while (checkpoints(run) < least) { /* an event of the child, or its end */
+        if (waitpid(child, &how, WNOHANG) == child) return 97;
+        usleep(2000);
+    }
+    kill(child, signal_number);
+    return world_wait(child);
+}
+
+static void first_run(void)
+{
+    static bool made;
+    if (made) return;
+    made = true;
+    REQUIRE_OK(world_make(&world, &err));
+    CHECK_SAYS(BEGIN "-o whole --epochs 6 --lr 0.01", 0, "whole/model is the model of epoch");
+}
+
+TEST(a_run_ends_with_a_package_that_has_learnt_and_says_how)
+{
+    char path[160];
+    cot_package *package = NULL;
+    cot_steps *steps = NULL;
+    first_run();
+    REQUIRE_OK(cot_steps_load(&steps, NULL, &err));
+    snprintf(path, sizeof path, "%s/whole/model", world.folder);
+    REQUIRE_OK(cot_package_open(&package, path, steps, &err));
+    const model_card *card = package_card(package);
+    CHECK(card->supervised[0] && !card->supervised[1] && card->supervised[steps->n_steps - 1]);
+    CHECK(card->size == 32 && card->arch.width == 4 && card->arch.dim == 8);
+    CHECK_HAS(card->training, "36 images, validated on 12 images");
+    CHECK_HAS(card->attribution, "drawn by a test");
+    const cJSON *metrics = cJSON_GetObjectItem(card->json, "metrics");
+    const cJSON *auc = cJSON_GetObjectItem(metrics, "detection_auc");
+    CHECK(cJSON_IsNumber(auc) && auc->valuedouble > 0.9); /* left or right is easy */
+    cot_package_close(package);
+    cot_steps_destroy(steps);
+    CHECK(command("test $(grep -c '\"event\":\"epoch\"' whole/log.jsonl) = 6 && grep -q '\"event\":\"%s\"' whole/%s",
+                  "end", "log.jsonl"));
+    CHECK(command("ls %s/*.rows > /dev/null%s", "cache", ""));
+    CHECK_NUMBER(checkpoints("whole"), 2);
+}
+
+TEST(the_same_run_again_gives_the_same_bits_and_another_seed_others)
+{
+    first_run();
+    CHECK_SAYS(BEGIN "-o again --epochs 2 --lr 0.01 --schedule constant", 0, "again/model");
+    CHECK_SAYS(BEGIN "-o again2 --epochs 2 --lr 0.01 --schedule constant", 0, "again2/model");
+    CHECK(world_same(&world, "again/model/weights.safetensors", "again2/model/weights.safetensors"));
+    CHECK_SAYS(BEGIN "-o other --epochs 2 --lr 0.01 --schedule constant --seed 2", 0, "other/model");
+    CHECK(!world_same(&world, "again/model/weights.safetensors", "other/model/weights.safetensors"));
+}
+
+/* The last checkpoints have the same values, moments and running statistics; only the log's length may differ, as it holds
+ * seconds. */
+static bool world_same_end(const char *run)
+{
+    char a[200], b[200];
+    safetensors *x = NULL, *y = NULL;
+    snprintf(a, sizeof a, "%s/whole/checkpoint-0000000030.safetensors", world.folder);
+    snprintf(b, sizeof b, "%s/%s/checkpoint-0000000030.safetensors", world.folder, run);
+    bool same = safetensors_open(&x, a, &err) == COT_OK && safetensors_open(&y, b, &err) == COT_OK &&
+                safetensors_count(x) == safetensors_count(y) && safetensors_count(x) > 100;
+    for (size_t i = 0; same && i < safetensors_count(x); i++) {
+        const tensor *s = safetensors_at(x, i), *t = safetensors_at(y, i);
+        if (strcmp(s->name, "run.state.1") != 0 && strcmp(s->name, "run.digest") != 0)
+            same = !strcmp(s->name, t->name) && s->bytes == t->bytes && !memcmp(s->data, t->data, s->bytes);
+    }
+    safetensors_close(x);
+    safetensors_close(y);
+    return same;
+}
+
+/* Ends as `whole` did. */
+static void check_like_whole(const char *run)
+{
+    char mine[128];
+    snprintf(mine, sizeof mine, "%s/model/weights.safetensors", run);
+    CHECK(world_same(&world, "whole/model/weights.safetensors", mine));
+    CHECK(world_same_end(run));
+    CHECK(command("sed 's/,\"seconds\".*//' whole/log.jsonl > a; sed 's/,\"seconds\".*//' %s/log.jsonl | cmp - a%s",
+                  run, ""));
+}
+
+TEST(a_stopped_run_goes_on_to_the_same_weights)
+{
+    first_run();
+    CHECK_NUMBER(train_until(BEGIN "-o stopped --epochs 6 --lr 0.01", "stopped", 1, SIGTERM), 6);
+    CHECK_NUMBER(train_until("train --resume stopped --cache cache", "stopped", 2, SIGINT), 6);
+    CHECK_SAYS("train --resume stopped --cache cache", 0, "stopped/model is the model of epoch");
+    check_like_whole("stopped");
+}
+
+TEST(a_killed_run_goes_on_to_the_same_weights)
+{
+    first_run();
+    CHECK_NUMBER(train_until(BEGIN "-o killed --epochs 6 --lr 0.01", "killed", 1, SIGKILL), -SIGKILL);
+    CHECK_NUMBER(train_until("train --resume killed --cache cache", "killed", 2, SIGKILL), -SIGKILL);
+    CHECK_SAYS("train --resume killed --cache cache", 0, "going on at epoch");
+    check_like_whole("killed");
+}
+
+TEST(what_a_resume_must_not_accept_is_named)
+{
+    first_run();
+    CHECK_NUMBER(train_until(BEGIN "-o kept --epochs 50 --init whole/model", "kept", 2, SIGTERM), 6);
+    REQUIRE(command("cp manifest.jsonl m.bak && sed -i 's/\"p1\"/\"p1b\"/' %s%s", "manifest.jsonl", ""));
+    CHECK_SAYS("train --resume kept", 1, "the manifest changed since the run began");
+    REQUIRE(command("mv m.bak %s%s", "manifest.jsonl", ""));
+    REQUIRE(
+        command("cp kept/training.xml x.bak && sed -i 's/lr=\"0.002\"/lr=\"0.003\"/' %s%s", "kept/training.xml", ""));
+    CHECK_SAYS("train --resume kept", 1, "the settings changed since the run began");
+    REQUIRE(command("mv x.bak %s%s", "kept/training.xml", ""));
+    REQUIRE(
+        command("cp whole/model/model.json j.bak && sed -i 's/drawn by/DRAWN by/' %s%s", "whole/model/model.json", ""));
+    CHECK_SAYS("train --resume kept", 1, "the model that the run began with changed");
+    REQUIRE(command("mv j.bak %s%s", "whole/model/model.json", ""));
+    REQUIRE(command("f=$(ls kept/checkpoint-* | tail -1); truncate -s -9 %s%s", "$f", ""));
+    CHECK_SAYS("train --resume kept", 1, "the checkpoint is damaged");
+    REQUIRE(command("rm $(ls kept/checkpoint-* | tail -1)%s%s", "", ""));
+    CHECK_NUMBER(train_until("train --resume kept", "kept", 2, SIGTERM), 6); /* from the one before */
+}
+
+TEST(commands_that_cannot_be_right_are_refused)
+{
+    first_run();
+    CHECK_SAYS(BEGIN "-o whole", 2, "whole exists already. Continue it with --resume whole");
+    CHECK_SAYS("train --stage encoder manifest.jsonl -o x --epoch 3", 2, "did you mean --epochs?");
+    CHECK_SAYS("train --stage encode manifest.jsonl -o x", 2, "say --stage encoder, teacher or distill");
+    CHECK_SAYS("train --stage encoder manifest.jsonl -o x --lr fast", 3, "Give a number from 0 to 10");
+    CHECK_SAYS("train --stage encoder manifest.jsonl -o x --kd 1", 2, "--kd is no option of --stage encoder");
+    CHECK_SAYS("train --stage encoder nothing.jsonl -o x", 2, "nothing.jsonl: there is no such file");
+    CHECK_SAYS("train --stage encoder manifest.jsonl", 2, "-o RUN");
+    CHECK_SAYS("train --resume whole --lr 1", 2, "a run keeps its settings");
+    CHECK_SAYS("train --resume nowhere", 5, "--resume takes the folder of a training run");
+    CHECK_SAYS("train --stage teacher manifest.jsonl -o x", 2, "needs --init PACKAGE");
+    CHECK_SAYS(BEGIN "-o x --min-labels 1000", 1, "no step has 1000 labelled training images");
+    CHECK_SAYS("train --stage encoder --print-config --lr 0.25", 0, "lr=\"0.25\"");
+    CHECK(command("test ! -e %s%s", "x", ""));
+}
+
+TEST(images_that_changed_or_are_gone_are_named)
+{
+    first_run();
+    REQUIRE(command("cp picture-07.png p.bak && printf x >> %s%s", "picture-07.png", ""));
+    CHECK_SAYS("train --stage encoder manifest.jsonl -o x --min-labels 2 --size 64 --cache none", 1,
+               "picture-07.png (line 9 of the manifest): the file has changed");
+    REQUIRE(command("rm %s%s", "picture-07.png", ""));
+    CHECK_SAYS("train --stage encoder manifest.jsonl -o x --min-labels 2 --size 64 --cache none", 5, "picture-07.png");
+    REQUIRE(command("mv p.bak %s%s", "picture-07.png", ""));
+    CHECK(command("test ! -e %s%s", "x", ""));
+}
+
+TEST(a_diverging_run_says_so)
+{
+    first_run();
+    CHECK_SAYS(BEGIN "-o wild --lr 10 --clip 0 --schedule constant --epochs 200 --weight-decay 10", 1, "diverged");
+}
+
+TEST(a_full_disk_is_named)
+{
+    struct rlimit all;
+    first_run();
+    REQUIRE(getrlimit(RLIMIT_FSIZE, &all) == 0);
+    const struct rlimit little = {100000, all.rlim_max}; /* a checkpoint has more */
+    REQUIRE(setrlimit(RLIMIT_FSIZE, &little) == 0);
+    CHECK_SAYS(BEGIN "-o full --epochs 2", 5, "full/");
+    setrlimit(RLIMIT_FSIZE, &all);
+    CHECK_NUMBER(checkpoints("full"), 0);
+    CHECK_SAYS("train --resume full --cache cache", 0, "full/model"); /* with room it goes on */
+}
+
+TEST(the_world_ends)
+{
+    world_end(&world);
+}
+
+CHECK_MAIN
