@@ -112,6 +112,7 @@ static cot_status bench_student(const bench *b, cot_error *err)
     cot_status status;
     const student *m = &b->model->student;
     const student_acts *a = &m->acts;
+    if (b->model->readers == COT_READ_TEACHER) return COT_OK;
     const linear_case img_proj = {a->projected, b->model->feature, m->img_proj.linear, 1};
     COT_TRY(bench_linear(b, "img_proj.0", &img_proj, m->dim, m->features, err));
     for (size_t s = 0; s < m->n_steps; s++) {

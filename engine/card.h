@@ -21,7 +21,7 @@ typedef struct model_card {
     char schema_id[65];
     bool *supervised; /* [arch.n_steps]: labels for this step were in the training data */
     struct {          /* only where arch has a teacher */
-        char name[65], training[757];
+        char name[65], training[756];
         char prompts[257]; /* where they come from, in words; its reader says so behind the training */
         bool *supervised;  /* [arch.n_steps] */
     } teacher;

@@ -182,7 +182,7 @@ static cot_status add_teacher(importing *im, cot_error *err)
                 *training = cJSON_GetObjectItemCaseSensitive(said, "training"),
                 *steps = cJSON_GetObjectItemCaseSensitive(said, "supervised_steps");
     const char *student_training = cJSON_GetObjectItemCaseSensitive(im->card, "training")->valuestring;
-    char a_name[65], a_training[757];
+    char a_name[65], a_training[756];
     const teacher_arch *t = &im->arch.teacher;
     if (!t->dim) return COT_OK;
     cut_text(a_name, cJSON_GetObjectItemCaseSensitive(im->card, "name")->valuestring, 64 - strlen(role));

@@ -103,8 +103,9 @@ static void fill_reader(cot_package *p, const char *json, size_t json_size)
     if (!p->card->arch.teacher.dim) return;
     p->teacher = *r;
     memcpy(p->teacher.name, p->card->teacher.name, sizeof r->name);
-    snprintf(p->teacher.training, sizeof r->training, "%s Prompts: %s.", p->card->teacher.training,
-             p->card->teacher.prompts);
+    const char *said = p->card->teacher.training;
+    snprintf(p->teacher.training, sizeof r->training, "%s%s Prompts: %s.", said,
+             said[strlen(said) - 1] == '.' ? "" : ".", p->card->teacher.prompts);
     snprintf(p->teacher.role, sizeof r->role, "teacher");
 }
 

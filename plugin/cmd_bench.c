@@ -25,7 +25,9 @@ static const char help[] =
     "      --device X     part of an OpenCL platform or device name, or cpu, or gpu (default: the best)\n"
     "      --batch N,M    batch sizes, 1 to 256 (default 1,8)\n"
     "      --seconds S    time spent on each batch size (default 3)\n"
-    "      --package DIR  model package (default: the demonstration model in the program)\n\n"
+    "      --package DIR  model package (default: the demonstration model in the program)\n"
+    "      --model WORD   student (default), teacher or both: which of the package's models reads behind the "
+    "encoder\n\n"
     "Examples:\n"
     "  stepcot bench > this-machine.jsonl\n"
     "  stepcot bench --device gpu --batch 1,8,64 --seconds 10 image.dcm\n\n"
@@ -36,6 +38,7 @@ typedef enum stage { DECODE, PREPROCESS, ENCODER, HEADS, REPORT, TOTAL, STAGES }
 static const char *const stage_names[STAGES] = {"decode", "preprocess", "encoder", "heads", "report", "total"};
 
 typedef struct bench {
+    cot_readers readers;
     const char *device_match, *package_dir, *file;
     unsigned batches[BATCHES_MOST], n_batches, most, seconds;
     char folder[64], drawn[96], report[96]; /* made by us, removed at the end */
@@ -79,7 +82,7 @@ static cot_status open_all(bench *b, cot_error *err)
     options.match = b->device_match;
     options.cache_dir = cli_cache_folder(cache, sizeof cache) ? cache : NULL;
     COT_TRY(cot_device_open(&b->device, &options, err));
-    COT_TRY(cot_model_create(&b->model, b->device, b->package, b->steps, b->most, err));
+    COT_TRY(cot_model_create_for(&b->model, b->device, b->package, b->steps, b->readers, b->most, err));
     cot_model_timing(b->model, true);
     COT_TRY(cot_device_peak(b->device, 1.0, &b->peak, err));
 done:
@@ -153,7 +156,8 @@ static cot_status print_header(const bench *b, cot_error *err)
     ok = ok && cJSON_AddStringToObject(o, "driver", cli_shown(clean, sizeof clean, device->driver));
     ok = ok && cJSON_AddStringToObject(o, "gemm", cot_device_gemm(b->device) == COT_GEMM_TILE ? "tile" : "clblast");
     ok = ok && add_number(o, "peak_gflops", b->peak);
-    ok = ok && cJSON_AddStringToObject(o, "model", cli_shown(clean, sizeof clean, reader->name));
+    ok = ok && cJSON_AddStringToObject(o, "model", cli_shown(clean, sizeof clean, reader->name)) &&
+         cJSON_AddStringToObject(o, "reader", cot_readers_name(b->readers));
     ok = ok && cJSON_AddStringToObject(o, "image", b->file == b->drawn ? "drawn" : "file");
     return print_json(o, ok, err);
 }
@@ -291,18 +295,20 @@ static bool parse_batches(bench *b, const char *text)
 int cot_cmd_bench(int argc, char **argv)
 {
     bench b = {.seconds = 3};
-    const char *batches = "1,8", *words[16];
+    const char *batches = "1,8", *model_word = "student", *words[16];
     size_t n = 0;
     int code;
     const cli_option options[] = {
-        {"device", 0, "X", NULL, &b.device_match, NULL, 0},
-        {"batch", 0, "N,M", NULL, &batches, NULL, 0},
-        {"seconds", 0, "S", NULL, NULL, &b.seconds, 3600},
-        {"package", 0, "DIR", NULL, &b.package_dir, NULL, 0},
+        {"device", 0, "X", NULL, &b.device_match, NULL, 0}, {"batch", 0, "N,M", NULL, &batches, NULL, 0},
+        {"seconds", 0, "S", NULL, NULL, &b.seconds, 3600},  {"package", 0, "DIR", NULL, &b.package_dir, NULL, 0},
+        {"model", 0, "WORD", NULL, &model_word, NULL, 0},
     };
     if (argc > 15) return cli_usage("bench", "too many arguments");
     if (!cli_parse(argc, argv, options, sizeof options / sizeof *options, help, words, &n, &code)) return code;
     if (n > 1) return cli_usage("bench", "name one file at most");
+    if (!model_word[0] || !cot_readers_named(&b.readers, model_word))
+        return cli_usage("bench", "--model %.64s: say student, teacher or both; a package folder is given by --package",
+                         model_word);
     if (!parse_batches(&b, batches))
         return cli_usage("bench", "--batch: up to %d sizes from 1 to %d, such as 1,8", BATCHES_MOST, BATCH_MOST);
     b.file = n ? words[0] : NULL;

@@ -147,4 +147,44 @@ name=$(printf 'a\033[31mb.dcm'); cp "$1" "in/$name"
 "$stepcot" infer -o strange "in/$name" >out 2>err </dev/null || true
 if grep -q "$(printf '\033')" out err; then fail "a file name writes to the terminal"; else pass "control characters in a file name are not printed"; fi
 equal "nor do they get into a file name" "$(ls strange)" reading.sr.dcm
+
+# ---- two readers: the tiny golden models as a package, their weights random ----
+golden=$ROOT/tests/golden/tiny
+mkdir source clip
+cp "$golden/student.safetensors" source/weights.safetensors
+cp "$golden/clip.safetensors" clip/model.safetensors
+printf '{"vision_config": {"num_attention_heads": 4}}' >clip/config.json
+printf '{"supervised_steps": [1,2,3,4,5,6], "teacher": {"supervised_steps": [1,2,3,4,5,7]}}' >source/summary.json
+exits "model import with a teacher" 0 "$stepcot" model import source -o tiny --clip clip --teacher "$golden/teacher.safetensors"
+has "…shows it" out "^Teacher  *source, teacher; feature 20, graph of 2 layers, 4 heads"
+has "…and that its prompts are random" out "Prompts  *fixed random unit vectors"
+exits "a BERT of another width" 4 "$stepcot" model import source -o wide --clip clip --teacher "$golden/teacher.safetensors" \
+    --bert "$ROOT/tests/golden/transformers/bert"
+has "…is refused with both widths" err "24 values, the teacher's nodes 20"
+exits "a BERT without a teacher" 2 "$stepcot" model import source -o alone --clip clip --bert "$ROOT/tests/golden/transformers/bert"
+has "…says what is missing" err "there is no teacher: name its file with --teacher"
+chest=$(ls "$images"/gdcm*.dcm | head -n 1)
+exits "two readers" 0 "$stepcot" infer --package tiny --model both -o second "$chest"
+has "…marks a disagreement in the table" out "^!  [1-7]  "
+has "…in words" out "ATTENTION, they disagree: second reader \\(teacher\\):"
+has "…and counts them in the summary" out "The two readers disagree on [1-5] of the 5 steps"
+has "…answers of the second reader where the first has none" out "second reader \\(teacher\\): [A-Z]"
+dsrdump +Pl second/*.sr.dcm >text 2>/dev/null
+has "…the report says it in a step" text 'TEXT:.*"Attention".*the second reader .teacher. answers'
+has "…and in the summary" text 'TEXT:.*"Attention".*the two readers disagree on [1-5] of the 5 steps'
+has "…with who the second reader is" text "second reader's training: .*fixed random unit vectors"
+dciodvfy -new second/*.sr.dcm >text 2>&1 || true
+check "…valid for dciodvfy" sh -c '! grep -q "^Error" text'
+exits "two readers as JSON" 0 "$stepcot" infer --package tiny --model both --json "$chest"
+has "…has both" out '"disagreement":true.*"second_reader":[{]"name":"source, teacher"'
+exits "the teacher alone" 0 "$stepcot" infer --package tiny --model teacher --json "$chest"
+has "…is the reader" out '"reader":[{]"name":"source, teacher".*"role":"teacher"'
+"$stepcot" config default | sed 's/<reader reader="student"/<reader package="tiny" reader="both"/' >two.xml
+exits "a node with two readers" 0 "$stepcot" config check two.xml
+"$stepcot" serve --check --config two.xml >out 2>&1 || true
+has "…reads with both in its self-check" out "model .*source, version 1; reads: both"
+has "…which passes" out "self-check .*one picture read"
+sed 's/package="tiny"//' two.xml >one.xml
+exits "a node without the teacher it is to read with" 4 "$stepcot" serve --check --config one.xml
+has "…says so" out "the package has no teacher"
 finish

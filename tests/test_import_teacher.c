@@ -155,7 +155,7 @@ static size_t compare_chains(const cot_chain *both, const cot_chain *first_alone
     CHECK_TEXT(second_alone->reader.role, "teacher");
     CHECK_TEXT(both->other.device, both->reader.device);
     CHECK_TEXT(both->other.package_sha256, both->reader.package_sha256);
-    CHECK_HAS(both->other.training, "none Prompts: as stored with the teacher's weights.");
+    CHECK_HAS(both->other.training, "none. Prompts: as stored with the teacher's weights.");
     for (size_t s = 0; s < both->n_steps; s++) {
         const cot_answer *b = &both->answers[s], *first = &first_alone->answers[s], *second = &second_alone->answers[s];
         CHECK(!memcmp(b->probability, first->probability, b->n_options * sizeof *b->probability));
