@@ -19,6 +19,7 @@ static const command commands[] = {
     {"config", cot_cmd_config, "check or print a configuration"},
     {"model", cot_cmd_model, "show or import a model package"},
     {"bench", cot_cmd_bench, "measure every stage on this machine"},
+    {"data", cot_cmd_data, "import, split and check labelled images"},
     {"verify", cot_cmd_verify, "compare a golden folder's outputs with this device's"},
     {"train", cot_cmd_train, "train a model on labelled images"},
     {"role", cot_cmd_role, NULL},

@@ -1,0 +1,91 @@
+/* Images of a manifest, looked at one after the other: they are hostile bytes, so children decode them (sandbox.h), a few at
+ * a time. SPDX-License-Identifier: Apache-2.0 */
+#include "plugin/data_command.h"
+#include "plugin/node.h"
+#include "plugin/picture.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { BATCH = 16 };
+
+static void hash(data_image *image, const char *path)
+{
+    char *bytes = NULL;
+    size_t size;
+    cot_error err = COT_ERROR_INIT;
+    if (cot_file_read(&bytes, &size, path, PICTURE_MAX_BYTES, &err) == COT_OK) {
+        cot_sha256_of(image->sha256, bytes, size);
+    } else {
+        image->readable = false;
+        snprintf(image->text, sizeof image->text, "%.512s", err.text);
+    }
+    free(bytes);
+}
+
+/* The path stands before the message already. */
+static const char *without_path(const char *text, const char *path)
+{
+    const size_t n = strlen(path);
+    return !strncmp(text, path, n) && !strncmp(text + n, ": ", 2) ? text + n + 2 : text;
+}
+
+static void describe(data_image *image, const cot_decoded *decoded, const char *path)
+{
+    struct stat st;
+    *image = (data_image){0};
+    image->missing = stat(path, &st) != 0;
+    image->readable = !image->missing && decoded->grey;
+    image->rows = decoded->rows;
+    image->cols = decoded->cols;
+    snprintf(image->text, sizeof image->text, "%.512s", without_path(decoded->text, path));
+    if (image->readable) hash(image, path);
+}
+
+static cot_status look_at_some(const cot_manifest *m, size_t from, size_t n, cot_sandbox *sandbox,
+                               data_image_seen *seen, void *ctx, cot_error *err)
+{
+    cot_status status = COT_OK;
+    static char paths[BATCH][sizeof m->folder + 1100]; /* one at a time, as the sandbox */
+    const char *names[BATCH] = {0};
+    cot_decoded decoded[BATCH] = {0};
+    for (size_t i = 0; i < n; i++) {
+        COT_TRY(cot_manifest_image(paths[i], sizeof paths[i], m, from + i, err));
+        names[i] = paths[i];
+    }
+    COT_TRY(cot_sandbox_decode(sandbox, names, n, true, decoded, err));
+    for (size_t i = 0; i < n; i++) {
+        data_image image;
+        describe(&image, &decoded[i], paths[i]);
+        seen(ctx, from + i, &image);
+    }
+done:
+    for (size_t i = 0; i < n; i++) cot_decoded_fini(&decoded[i]);
+    return status;
+}
+
+cot_status data_images_look(const cot_manifest *m, const cot_steps *steps, data_image_seen *seen, void *ctx,
+                            cot_error *err)
+{
+    cot_status status;
+    cot_config *config = NULL;
+    cot_sandbox *sandbox = NULL;
+    COT_TRY(cot_config_load(&config, NULL, err));
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    const cot_sandbox_limits limits = {config->decode_timeout_s, config->decode_memory_mib,
+                                       cores < 1       ? 1
+                                       : cores > BATCH ? BATCH
+                                                       : (unsigned)cores};
+    COT_TRY(cot_sandbox_create(&sandbox, &limits, steps, err));
+    for (size_t i = 0; i < m->n; i += BATCH) {
+        data_progress("decoding images", i, m->n);
+        COT_TRY(look_at_some(m, i, m->n - i < BATCH ? m->n - i : BATCH, sandbox, seen, ctx, err));
+    }
+    data_progress("", 1, 1);
+done:
+    cot_sandbox_destroy(sandbox);
+    cot_config_destroy(config);
+    return status;
+}
