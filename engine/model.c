@@ -25,14 +25,10 @@ static void fill_reader(cot_model *m)
 static cot_status allocate_host(cot_model *m, cot_error *err)
 {
     const architecture *arch = &package_card(m->package)->arch;
-    size_t most = 0;
-    for (size_t s = 0; s < arch->n_steps; s++) {
-        m->n_logits += arch->classes[s];
-        if (arch->classes[s] > most) most = arch->classes[s];
-    }
+    for (size_t s = 0; s < arch->n_steps; s++) m->n_logits += arch->classes[s];
     m->logits = calloc(m->max_batch * m->n_logits + 1, sizeof *m->logits);
     m->other_logits = calloc(m->max_batch * m->n_logits + 1, sizeof *m->other_logits);
-    m->step = calloc(m->max_batch * most + 1, sizeof *m->step);
+    m->step = calloc(m->max_batch * m->n_logits + 1, sizeof *m->step);
     return m->logits && m->other_logits && m->step ? COT_OK
                                                    : cot_fail(err, COT_E_MEMORY, "model: no memory for its answers");
 }
@@ -176,13 +172,14 @@ static cot_status gather_logits(float *to, cot_model *m, cot_buffer *const *logi
     cot_status status = COT_OK;
     const architecture *arch = &package_card(m->package)->arch;
     size_t column = 0;
-    for (size_t s = 0; s < arch->n_steps; s++) {
-        const size_t classes = arch->classes[s];
-        COT_TRY(cot_buffer_read(logits[s], 0, m->step, n * classes, err));
+    for (size_t s = 0; s < arch->n_steps; column += arch->classes[s++])
+        COT_TRY(cot_buffer_read_later(logits[s], 0, m->step + n * column, n * arch->classes[s], err));
+    COT_TRY(cot_device_finish(m->device, err)); /* once: to wait for each would cost more than the products */
+    column = 0;
+    for (size_t s = 0; s < arch->n_steps; column += arch->classes[s++])
         for (size_t i = 0; i < n; i++)
-            memcpy(to + i * m->n_logits + column, m->step + i * classes, classes * sizeof *m->step);
-        column += classes;
-    }
+            memcpy(to + i * m->n_logits + column, m->step + n * column + i * arch->classes[s],
+                   arch->classes[s] * sizeof *to);
     for (size_t i = 0; i < n * m->n_logits; i++)
         if (!isfinite(to[i])) {
             status = cot_fail(err, COT_E_INPUT,
@@ -192,6 +189,7 @@ static cot_status gather_logits(float *to, cot_model *m, cot_buffer *const *logi
             goto done;
         }
 done:
+    if (status != COT_OK) cot_device_finish(m->device, NULL); /* nothing may arrive in m->step any more */
     return status;
 }
 

@@ -22,7 +22,7 @@ struct cot_model {
     cot_buffer *feature; /* [max_batch,features] */
     float *logits;       /* host, [max_batch,n_logits], steps side by side, of the reader whose answers are the chain */
     float *other_logits; /* the same of the second reader */
-    float *step;         /* host, one step's logits as the device has them */
+    float *step;          /* host, [max_batch,n_logits], step behind step as the device has them */
     bool timing;
     cot_model_times times;
 };

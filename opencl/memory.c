@@ -162,14 +162,25 @@ cot_status cot_buffer_write(cot_buffer *buffer, size_t at, const float *from, si
     return COT_OK;
 }
 
-cot_status cot_buffer_read(const cot_buffer *buffer, size_t at, float *to, size_t floats, cot_error *err)
+static cot_status read_floats(const cot_buffer *buffer, cl_bool wait, size_t at, float *to, size_t floats,
+                              cot_error *err)
 {
     const cot_status status = check_range(buffer, at, floats, "read from device", err);
     if (status != COT_OK || floats == 0) return status;
-    const cl_int code = clEnqueueReadBuffer(buffer->device->queue, buffer->mem, CL_TRUE, at * sizeof *to,
+    const cl_int code = clEnqueueReadBuffer(buffer->device->queue, buffer->mem, wait, at * sizeof *to,
                                             floats * sizeof *to, to, 0, NULL, NULL);
     if (code != CL_SUCCESS) return device_fail(err, code, "read %zu floats from %s", floats, buffer->device->info.name);
     return COT_OK;
+}
+
+cot_status cot_buffer_read(const cot_buffer *buffer, size_t at, float *to, size_t floats, cot_error *err)
+{
+    return read_floats(buffer, CL_TRUE, at, to, floats, err);
+}
+
+cot_status cot_buffer_read_later(const cot_buffer *buffer, size_t at, float *to, size_t floats, cot_error *err)
+{
+    return read_floats(buffer, CL_FALSE, at, to, floats, err);
 }
 
 /* A CPU's memory is written in place; elsewhere a copy is sent. */

@@ -53,6 +53,8 @@ void cot_buffer_destroy(cot_buffer *buffer);
 size_t cot_buffer_floats(const cot_buffer *buffer);
 cot_status cot_buffer_write(cot_buffer *buffer, size_t at, const float *from, size_t floats, cot_error *err); /* blocking */
 cot_status cot_buffer_read(const cot_buffer *buffer, size_t at, float *to, size_t floats, cot_error *err);    /* blocking */
+/* The same without waiting: `to` has them after cot_device_finish, and must live until then. */
+cot_status cot_buffer_read_later(const cot_buffer *buffer, size_t at, float *to, size_t floats, cot_error *err);
 cot_status cot_buffer_zero(cot_buffer *buffer, cot_error *err);
 
 /* One device allocation cut into buffers. Reserve all pieces first, then commit once: pieces become valid

@@ -5,7 +5,7 @@
  *     logits N    of the first N inputs                                            -> N lines of numbers
  *     run N TIMES milliseconds from inputs in host memory to logits there, each    -> TIMES numbers
  *     peak        GF/s of fused multiply-adds, of a tenth of a second              -> one number
- * Use: tool_bench_peer PACKAGE [most [match]]     most: the largest N (default 32)
+ * Use: tool_bench_peer PACKAGE [most [match [student|teacher|both]]]     most: the largest N (default 32)
  * SPDX-License-Identifier: Apache-2.0 */
 #include "config/config.h"
 #include "engine/engine.h"
@@ -102,14 +102,18 @@ int main(int argc, char **argv)
     peer p = {.most = argc > 2 ? strtoul(argv[2], NULL, 10) : 32};
     char line[1024];
     if (argc < 2) {
-        fputs("usage: tool_bench_peer PACKAGE [most [match]]\n", stderr);
+        fputs("usage: tool_bench_peer PACKAGE [most [match [student|teacher|both]]]\n", stderr);
         return 2;
     }
+    const char *who = argc > 4 ? argv[4] : "student";
+    const cot_readers readers = !strcmp(who, "teacher") ? COT_READ_TEACHER
+                                : !strcmp(who, "both")  ? COT_READ_BOTH
+                                                        : COT_READ_STUDENT;
     options.match = argc > 3 ? argv[3] : NULL;
     must(cot_steps_load(&p.steps, NULL, &err), &err);
     must(cot_package_open(&p.package, argv[1], p.steps, &err), &err);
     must(cot_device_open(&p.device, &options, &err), &err);
-    must(cot_model_create(&p.model, p.device, p.package, p.steps, p.most, &err), &err);
+    must(cot_model_create_for(&p.model, p.device, p.package, p.steps, readers, p.most, &err), &err);
     p.logits = calloc(p.most * cot_model_logit_count(p.model), sizeof *p.logits);
     bool ok = p.logits != NULL;
     printf("ready %zu\n", cot_model_input_size(p.model));
