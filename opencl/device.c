@@ -304,6 +304,7 @@ cot_status cot_device_open(cot_device **out, const cot_device_options *options, 
     COT_TRY(programs_build(device, options, err));
     COT_TRY(kernels_create(device, err));
     device->gemm = options->gemm;
+    device->separate = options->separate;
     device_progress(options, "choice of GEMM", FAMILY_COUNT);
     if (options->gemm == COT_GEMM_AUTO) COT_TRY(gemm_choose(device, err));
     device_progress(options, "ready", FAMILY_COUNT + 1);

@@ -77,6 +77,7 @@ struct cot_device {
     tile_plan tile;
     size_t align; /* bytes a sub-buffer must start at a multiple of */
     cot_gemm_choice gemm;
+    bool separate;             /* pieces of arenas are buffers of their own */
     cot_buffer *work;          /* CLBlast's temporary memory, grown to the largest product seen */
     struct backward *backward; /* the gradients' kernels, built when first used (backward.c) */
     cot_device_ledger ledger;

@@ -231,7 +231,7 @@ done:
 /* ---- arena ---- */
 typedef struct arena_piece {
     cot_buffer buffer;
-    size_t at; /* bytes */
+    size_t at, own_bytes; /* in the arena; of its own memory, if it is separate */
     struct arena_piece *next;
 } arena_piece;
 
@@ -240,6 +240,7 @@ struct cot_arena {
     cl_mem mem;
     cot_buffer whole;
     size_t bytes;
+    bool committed;
     arena_piece *pieces; /* newest first */
 };
 
@@ -257,7 +258,7 @@ cot_status cot_arena_reserve(cot_arena *arena, cot_buffer **piece, size_t floats
     size_t bytes = 0, end = 0;
     const size_t align = arena->device->align;
     *piece = NULL;
-    if (arena->mem) return cot_fail(err, COT_E_BUG, "arena: reserve after commit");
+    if (arena->committed) return cot_fail(err, COT_E_BUG, "arena: reserve after commit");
     COT_TRY(bytes_of(&bytes, floats, err));
     if (!cot_add(&end, bytes, align - 1) || !cot_add(&end, end - end % align, arena->bytes))
         return cot_fail(err, COT_E_LIMIT, "arena: %zu more floats do not fit into memory", floats);
@@ -274,11 +275,23 @@ done:
     return status;
 }
 
-cot_status cot_arena_commit(cot_arena *arena, cot_error *err)
+/* Each piece a buffer of its own: what runs over its end is then seen by tools that know the buffers' ends. */
+static cot_status commit_separate(cot_arena *arena, cot_error *err)
 {
     cot_status status = COT_OK;
-    if (arena->mem) return cot_fail(err, COT_E_BUG, "arena: committed twice");
-    if (!arena->pieces) return COT_OK;
+    for (arena_piece *p = arena->pieces; p; p = p->next) {
+        size_t bytes = 0;
+        COT_TRY(bytes_of(&bytes, p->buffer.floats, err));
+        COT_TRY(allocate(&p->buffer.mem, arena->device, bytes, true, err));
+        p->own_bytes = bytes;
+    }
+done:
+    return status;
+}
+
+static cot_status commit_together(cot_arena *arena, cot_error *err)
+{
+    cot_status status;
     COT_TRY(allocate(&arena->mem, arena->device, arena->bytes, true, err));
     for (arena_piece *p = arena->pieces; p; p = p->next) {
         cl_int code = CL_SUCCESS;
@@ -290,6 +303,14 @@ done:
     return status;
 }
 
+cot_status cot_arena_commit(cot_arena *arena, cot_error *err)
+{
+    if (arena->committed) return cot_fail(err, COT_E_BUG, "arena: committed twice");
+    if (!arena->pieces) return COT_OK;
+    arena->committed = true;
+    return arena->device->separate ? commit_separate(arena, err) : commit_together(arena, err);
+}
+
 size_t cot_arena_floats(const cot_arena *arena)
 {
     return arena->bytes / sizeof(float);
@@ -297,7 +318,8 @@ size_t cot_arena_floats(const cot_arena *arena)
 
 cot_status cot_arena_whole(cot_buffer **whole, cot_arena *arena, cot_error *err)
 {
-    if (arena->pieces && !arena->mem) return cot_fail(err, COT_E_BUG, "arena: not committed");
+    if (arena->pieces && !arena->mem)
+        return cot_fail(err, COT_E_BUG, "arena: not committed, or its pieces are separate buffers");
     arena->whole.device = arena->device;
     arena->whole.mem = arena->mem;
     arena->whole.floats = cot_arena_floats(arena);
@@ -310,7 +332,10 @@ void cot_arena_destroy(cot_arena *arena)
     if (!arena) return;
     for (arena_piece *p = arena->pieces, *next; p; p = next) {
         next = p->next;
-        if (p->buffer.mem) clReleaseMemObject(p->buffer.mem);
+        if (p->own_bytes)
+            give_back(arena->device, p->buffer.mem, p->own_bytes);
+        else if (p->buffer.mem)
+            clReleaseMemObject(p->buffer.mem);
         free(p);
     }
     give_back(arena->device, arena->mem, arena->bytes);

@@ -32,8 +32,9 @@ typedef struct cot_device_options {
     void (*progress)(void *ctx, const char *what, unsigned done, unsigned all); /* program builds; may be NULL */
     void *progress_ctx;
     size_t skip;            /* so many of the best matching devices are passed over */
+    bool separate;          /* an arena's pieces are buffers of their own, so that tools see what runs over their ends */
 } cot_device_options;
-#define COT_DEVICE_OPTIONS_INIT { NULL, NULL, COT_GEMM_AUTO, NULL, NULL, 0 }
+#define COT_DEVICE_OPTIONS_INIT { NULL, NULL, COT_GEMM_AUTO, NULL, NULL, 0, false }
 typedef struct cot_device cot_device;
 cot_status cot_device_open(cot_device **out, const cot_device_options *options, cot_error *err);
 void cot_device_close(cot_device *device);

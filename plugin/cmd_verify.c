@@ -22,6 +22,8 @@ static const char help[] =
     "      --bound X      largest error that passes (default 1e-4)\n"
     "      --device X     part of an OpenCL platform or device name, or cpu, or gpu (default: the best; stepcot "
     "devices)\n"
+    "      --gemm X       tile or clblast: the matrix products to check (default: the faster one here, measured once)\n"
+    "      --separate     every buffer by itself, for tools that check the ends of buffers\n"
     "      --json         one JSON object instead of the table\n"
     "      --train        also the folder's three steps of joint training, each way to align: losses within 1e-4 of "
     "the\n"
@@ -36,8 +38,9 @@ static const char help[] =
 
 typedef struct verify {
     const char *folder, *device_match;
+    cot_gemm_choice gemm;
     double bound;
-    bool json, train;
+    bool json, train, separate;
     cot_golden *golden;
     cot_device *device;
     cot_golden_output outputs[COT_GOLDEN_OUTPUTS];
@@ -68,6 +71,8 @@ static cot_status run(verify *v, cot_error *err)
     cot_device_options options = COT_DEVICE_OPTIONS_INIT;
     COT_TRY(cot_golden_open(&v->golden, v->folder, err));
     options.match = v->device_match;
+    options.gemm = v->gemm;
+    options.separate = v->separate;
     options.cache_dir = cli_cache_folder(cache, sizeof cache) ? cache : NULL;
     if (isatty(STDERR_FILENO)) options.progress = show_progress;
     COT_TRY(cot_device_open(&v->device, &options, err));
@@ -154,11 +159,11 @@ done:
 int cot_cmd_verify(int argc, char **argv)
 {
     verify v = {.bound = COT_GOLDEN_BOUND};
-    const char *bound = NULL, *words[16];
-    const cli_option options[] = {{"bound", 0, "X", NULL, &bound, NULL, 0},
-                                  {"device", 0, "X", NULL, &v.device_match, NULL, 0},
-                                  {"json", 0, NULL, &v.json, NULL, NULL, 0},
-                                  {"train", 0, NULL, &v.train, NULL, NULL, 0}};
+    const char *bound = NULL, *gemm = NULL, *words[16];
+    const cli_option options[] = {
+        {"bound", 0, "X", NULL, &bound, NULL, 0},  {"device", 0, "X", NULL, &v.device_match, NULL, 0},
+        {"gemm", 0, "X", NULL, &gemm, NULL, 0},    {"separate", 0, NULL, &v.separate, NULL, NULL, 0},
+        {"json", 0, NULL, &v.json, NULL, NULL, 0}, {"train", 0, NULL, &v.train, NULL, NULL, 0}};
     size_t n;
     int code;
     if (argc > 15) return cli_usage("verify", "too many arguments");
@@ -166,6 +171,9 @@ int cot_cmd_verify(int argc, char **argv)
     if (n > 1) return cli_usage("verify", "name one golden folder at most");
     v.folder = n ? words[0] : NULL;
     if (v.train && !n) return cli_usage("verify", "--train needs a golden folder: name it");
+    if (gemm && strcmp(gemm, "tile") && strcmp(gemm, "clblast"))
+        return cli_usage("verify", "--gemm %s: tile or clblast", gemm);
+    if (gemm) v.gemm = gemm[0] == 't' ? COT_GEMM_TILE : COT_GEMM_CLBLAST;
     if (bound) {
         char *end = NULL;
         v.bound = strtod(bound, &end);
