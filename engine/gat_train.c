@@ -52,6 +52,10 @@ done:
 
 void gat_train_fini(gat_train *m)
 {
+    for (size_t l = 0; m->layer && l < m->n_layers; l++) {
+        linear_train_fini(&m->layer[l].W);
+        linear_train_fini(&m->layer[l].proj);
+    }
     free(m->layer);
 }
 
@@ -102,7 +106,7 @@ static cot_dropout drop_of(const gat_pass *p, size_t l)
 static cot_status layer_forward(gat_train *m, gat_pass *p, size_t l, cot_error *err)
 {
     cot_status status;
-    const gat_layer_train *layer = &m->layer[l];
+    gat_layer_train *layer = &m->layer[l];
     const size_t rows = p->items * m->nodes;
     const cot_dropout drop = drop_of(p, l);
     COT_TRY(linear_train_forward(p->z[l], &layer->W, p->x[l], rows, err));

@@ -154,6 +154,8 @@ void joint_destroy(joint *j)
     for (size_t s = 0; j->weights && s < j->s.n_steps; s++) cot_buffer_destroy(j->weights[s]);
     teacher_train_fini(&j->t);
     student_train_fini(&j->s);
+    linear_train_fini(&j->pt);
+    linear_train_fini(&j->ps);
     parameters_destroy(j->teacher_table);
     parameters_destroy(j->student_table);
     cot_arena_destroy(j->arena);

@@ -164,6 +164,7 @@ cot_status parameter_read(const parameter *q, float *to, cot_error *err)
 
 cot_status parameter_write(parameter *q, const float *from, cot_error *err)
 {
+    q->version++;
     return parameter_move(NULL, q->value, q, from, err);
 }
 
@@ -260,6 +261,7 @@ static cot_status step_group(parameters *p, int group, const optimiser_options *
         }
         if (!q->idle) {
             q->steps++;
+            q->version++;
             to = q->end;
         }
         q->idle = false;

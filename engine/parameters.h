@@ -46,9 +46,10 @@ typedef struct parameter {
     cot_buffer *value;   /* after parameters_commit */
     cot_buffer *grad;    /* the same; NULL unless trained */
     cot_buffer *moment[2];
-    size_t at, end; /* floats of the allocations */
-    uint64_t steps; /* AdamW's, of this one */
-    bool idle;      /* no loss of this step reaches it: no decay either, as torch skips what has no gradient */
+    size_t at, end;   /* floats of the allocations */
+    uint64_t version; /* changes with the value */
+    uint64_t steps;   /* AdamW's, of this one */
+    bool idle;        /* no loss of this step reaches it: no decay either, as torch skips what has no gradient */
 } parameter;
 
 typedef struct parameters parameters;

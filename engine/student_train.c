@@ -45,6 +45,8 @@ done:
 
 void student_train_fini(student_train *m)
 {
+    projection_train_fini(&m->img_proj);
+    for (size_t s = 0; m->head && s < m->n_steps; s++) linear_train_fini(&m->head[s]);
     free(m->classes);
     free(m->head);
     free(m->feat);

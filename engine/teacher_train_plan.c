@@ -69,7 +69,18 @@ done:
 
 void teacher_train_fini(teacher_train *m)
 {
-    for (size_t s = 0; m->step && s < m->n_steps; s++) gat_pass_fini(&m->step[s].pass);
+    for (size_t s = 0; m->step && s < m->n_steps; s++) {
+        step_train *t = &m->step[s];
+        gat_pass_fini(&t->pass);
+        projection_train_fini(&t->img_proj);
+        projection_train_fini(&t->fusion_head[0]);
+        projection_train_fini(&t->fusion_head[1]);
+        linear_train_fini(&t->classifier);
+    }
+    projection_train_fini(&m->fusion_proj);
+    linear_train_fini(&m->ih);
+    linear_train_fini(&m->hh);
+    linear_train_fini(&m->pred2mem);
     gat_train_fini(&m->memory_gat);
     free(m->step);
 }

@@ -1,6 +1,7 @@
 /* The layers that training shares (train_layers.h). SPDX-License-Identifier: Apache-2.0 */
 #include "engine/train_layers.h"
 
+enum { PACKED_OUT_LEAST = 64 };      /* below it a product is not worth packing for */
 static const float norm_eps = 1e-5f; /* torch.nn.LayerNorm's default */
 
 cot_status parameter_named(parameter **out, parameters *table, const char *name, const char *part,
@@ -30,9 +31,26 @@ done:
     return status;
 }
 
-cot_status linear_train_forward(cot_buffer *y, const linear_train *m, const cot_buffer *x, size_t rows, cot_error *err)
+void linear_train_fini(linear_train *m)
 {
-    return cot_linear_plain_forward(y, x, m->weight->value, m->bias ? m->bias->value : NULL, rows, m->out, m->in, err);
+    cot_weights_destroy(m->packed);
+    m->packed = NULL;
+}
+
+cot_status linear_train_forward(cot_buffer *y, linear_train *m, const cot_buffer *x, size_t rows, cot_error *err)
+{
+    cot_status status;
+    const cot_buffer *bias = m->bias ? m->bias->value : NULL;
+    const uint64_t version = m->weight->version + (m->bias ? m->bias->version : 0);
+    if (m->out < PACKED_OUT_LEAST)
+        return cot_linear_plain_forward(y, x, m->weight->value, bias, rows, m->out, m->in, err);
+    if (!m->packed || m->packed_version != version) {
+        COT_TRY(cot_linear_pack(&m->packed, m->weight->value, bias, m->out, m->in, err));
+        m->packed_version = version;
+    }
+    COT_TRY(cot_linear_forward(y, x, m->packed, rows, NULL, COT_ACT_NONE, err));
+done:
+    return status;
 }
 
 cot_status linear_train_backward(cot_buffer *dx, const linear_train *m, const cot_buffer *dy, const cot_buffer *x,
@@ -87,7 +105,12 @@ done:
     return status;
 }
 
-cot_status projection_train_forward(cot_buffer *y, cot_buffer *linear, const projection_train *m, const cot_buffer *x,
+void projection_train_fini(projection_train *m)
+{
+    linear_train_fini(&m->linear);
+}
+
+cot_status projection_train_forward(cot_buffer *y, cot_buffer *linear, projection_train *m, const cot_buffer *x,
                                     size_t rows, const cot_dropout *drop, cot_error *err)
 {
     cot_status status;

@@ -14,11 +14,15 @@ cot_status parameter_named(parameter **out, parameters *table, const char *name,
 typedef struct linear_train {
     parameter *weight, *bias; /* [out,in], [out] or NULL */
     size_t out, in;
+    cot_weights *packed; /* of the value as it was at packed_version, when large enough to be worth it */
+    uint64_t packed_version;
 } linear_train;
 /* name + ".weight", name + ".bias"; torch's initial values */
 cot_status linear_train_init(linear_train *m, parameters *table, const char *name, size_t out, size_t in, bool bias,
                              cot_error *err);
-cot_status linear_train_forward(cot_buffer *y, const linear_train *m, const cot_buffer *x, size_t rows, cot_error *err);
+void linear_train_fini(linear_train *m);
+/* Packs the weights first when they have changed. */
+cot_status linear_train_forward(cot_buffer *y, linear_train *m, const cot_buffer *x, size_t rows, cot_error *err);
 cot_status linear_train_backward(cot_buffer *dx, const linear_train *m, const cot_buffer *dy, const cot_buffer *x,
                                  size_t rows, cot_error *err);
 
@@ -42,8 +46,9 @@ typedef struct projection_train {
 /* NAME.at, NAME.(at+1), as projection.h */
 cot_status projection_train_init(projection_train *m, parameters *table, const char *name, size_t at, size_t out,
                                  size_t in, cot_error *err);
+void projection_train_fini(projection_train *m);
 /* linear [rows,out]: W x + b, which the backward needs */
-cot_status projection_train_forward(cot_buffer *y, cot_buffer *linear, const projection_train *m, const cot_buffer *x,
+cot_status projection_train_forward(cot_buffer *y, cot_buffer *linear, projection_train *m, const cot_buffer *x,
                                     size_t rows, const cot_dropout *drop, cot_error *err);
 /* dlinear [rows,out]: overwritten; dy too. p: the dropout's; what it dropped shows in y */
 cot_status projection_train_backward(cot_buffer *dx, cot_buffer *dlinear, const projection_train *m, cot_buffer *dy,

@@ -16,6 +16,12 @@ static cl_int flags_of(const cot_device *device, size_t m, size_t n, bool add)
     return (add ? 1 : 0) | (device->tile.local == 1 && n < m ? TILE_PANELS_FIRST : 0);
 }
 
+/* Short sums: the result is most of the memory, and rows of it are written along. */
+static bool writes_most(size_t m, size_t n, size_t k)
+{
+    return k <= 64 && k < m && k < n;
+}
+
 /* c = a · bᵀ, vectors along the sum. */
 static cot_status dot_run(cot_buffer *c, const cot_buffer *a, const cot_buffer *b, size_t m, size_t n, size_t k,
                           bool add, product_at at, cot_error *err)
@@ -38,7 +44,8 @@ static cot_status tile_run(cot_buffer *c, const cot_buffer *a, bool a_t, const c
     const size_t panels = tile_panels(device, n);
     const unsigned height = tile_height(device, m, panels);
     const size_t groups[2] = {(m + device->tile.heights[height] - 1) / device->tile.heights[height], panels};
-    const cl_int rows = (cl_int)m, columns = (cl_int)n, sum = (cl_int)k, flags = flags_of(device, m, n, add);
+    const cl_int rows = (cl_int)m, columns = (cl_int)n, sum = (cl_int)k;
+    const cl_int flags = flags_of(device, m, writes_most(m, n, k) ? 0 : n, add);
     const cl_int row = a_t ? 1 : (cl_int)k, step = a_t ? (cl_int)m : 1;
     const cl_int4 from = from_arg(at);
     const kernel_arg args[] = {ARG_BUFFER(c),  ARG_BUFFER(a),  ARG_BUFFER(b),   ARG_VALUE(rows),  ARG_VALUE(columns),

@@ -74,6 +74,58 @@ done:
     return status;
 }
 
+/* ---- weights that change ---- */
+enum { PACK_ROWS = 16 }; /* as in batch_training.cl */
+
+static cot_status weights_reserve(cot_weights *w, cot_error *err)
+{
+    cot_status status = COT_OK;
+    const size_t columns = tile_panels(w->device, w->out) * w->device->tile.vector * 2;
+    const size_t floats = (w->choice == COT_GEMM_CLBLAST ? w->out : columns) * w->in;
+    COT_TRY(cot_buffer_create(&w->bias, w->device, columns, err));
+    COT_TRY(cot_buffer_create(&w->w, w->device, floats, err));
+done:
+    return status;
+}
+
+/* Panels of the tile, with the kernel that packs convolutions: one tap, runs of `in`. */
+static cot_status panels_pack(cot_weights *packed, const cot_buffer *w, cot_error *err)
+{
+    const cl_int4 s = {{(cl_int)packed->out, (cl_int)packed->in, 1, 0}}, step = {{(cl_int)packed->in, 1, 0, 0}};
+    const cl_int taps = 1;
+    const kernel_arg args[] = {ARG_BUFFER(packed->w), ARG_BUFFER(w), ARG_VALUE(s), ARG_VALUE(taps), ARG_VALUE(step)};
+    return BACKWARD_LAUNCH(packed->device, BACKWARD_PACK, args, (packed->in + PACK_ROWS - 1) / PACK_ROWS,
+                           tile_panels(packed->device, packed->out), err);
+}
+
+cot_status cot_linear_pack(cot_weights **packed, const cot_buffer *w, const cot_buffer *bias, size_t out, size_t in,
+                           cot_error *err)
+{
+    cot_status status = COT_OK;
+    COT_TRY(buffer_check(w, w->device, 0, "pack: weights", err));
+    if (!*packed) {
+        cot_weights *fresh = NULL;
+        COT_TRY(weights_create(&fresh, w->device, out, in, err));
+        status = weights_reserve(fresh, err);
+        if (status != COT_OK) {
+            cot_weights_destroy(fresh);
+            goto done;
+        }
+        *packed = fresh;
+    }
+    if ((*packed)->out != out || (*packed)->in != in)
+        return cot_fail(err, COT_E_BUG, "pack: weights of %zu x %zu into %zu x %zu", out, in, (*packed)->out,
+                        (*packed)->in);
+    COT_TRY(buffer_check(w, w->device, out * in, "pack: weights", err));
+    if (bias) COT_TRY(cot_copy((*packed)->bias, 0, bias, 0, out, err));
+    if ((*packed)->choice == COT_GEMM_CLBLAST)
+        COT_TRY(cot_copy((*packed)->w, 0, w, 0, out * in, err));
+    else
+        COT_TRY(panels_pack(*packed, w, err));
+done:
+    return status;
+}
+
 /* ---- dropout ---- */
 enum { HOW_WRITE, HOW_ADD, HOW_FACTORS }; /* as in dropout.cl */
 

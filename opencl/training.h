@@ -18,8 +18,12 @@ cot_status cot_copy(cot_buffer *y, size_t y_at, const cot_buffer *x, size_t x_at
 cot_status cot_repeat(cot_buffer *y, const cot_buffer *x, size_t items, size_t n, cot_error *err);
 /* dx [n] += sum over the items of dy [items, n] */
 cot_status cot_repeat_backward(cot_buffer *dx, const cot_buffer *dy, size_t items, size_t n, cot_error *err);
-/* of y = scale * act(x), from y itself, for ReLU and ELU (what dropout has zeroed gets no gradient); dx may be dy */
+/* of y = scale * act(x), from y itself, for ReLU (what dropout has zeroed gets no gradient) and ELU; dx may be dy */
 cot_status cot_activation_backward_from(cot_buffer *dx, const cot_buffer *dy, const cot_buffer *y, size_t n, cot_activation act, float scale, cot_error *err);
+
+/* Weights for cot_linear_forward from plain ones on the device, w [out,in], bias [out] or NULL: made when *packed is NULL, else
+ * packed again, as after an optimiser step. One pass over memory, for products that then run at the tile's full speed. */
+cot_status cot_linear_pack(cot_weights **packed, const cot_buffer *w, const cot_buffer *bias, size_t out, size_t in, cot_error *err);
 
 /* ---- dropout ----------------------------------------------------------------------------------- */
 /* Which numbers are dropped: Philox 4x32-10 of (seed; step, layer, element). The same four give the same mask, so that a

@@ -1,124 +1,78 @@
-/* links: opencl config */
-/* Times what one training step of ResNet-18 does, layer by layer: each convolution's forward and both gradients, and
- * each batch norm's two passes, alternating, medians of the rounds: tool_bench_train [device [rounds [width [batch]]]].
+/* links: engine config
+ * Times a joint training step on cached features: teacher 768, student 512, seven steps, projection 256.
+ *     tool_bench_train [BATCH] [STEPS] [CACHE]     milliseconds, one line each: dropout off, dropout on
  * SPDX-License-Identifier: Apache-2.0 */
-#include "opencl/backward.h"
+#include "engine/joint.h"
+#include "tests/reference.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
-
-static cot_device *device;
-static double wall;
 
 static double now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
-static void must(cot_status status, const cot_error *err)
-{
-    if (status == COT_OK) return;
-    fprintf(stderr, "%s\n", err->text);
-    exit(1);
-}
-
-static cot_buffer *filled(size_t n, float scale)
-{
-    cot_error err = COT_ERROR_INIT;
-    cot_buffer *b = NULL;
-    uint32_t r = 12345;
-    float *x = malloc(n * sizeof *x);
-    if (!x) exit(1);
-    for (size_t i = 0; i < n; i++) {
-        r = r * 1664525u + 1013904223u;
-        x[i] = scale * ((float)(r >> 8) / 8388608.0f - 1.0f);
-    }
-    must(cot_buffer_create(&b, device, n, &err), &err);
-    must(cot_buffer_write(b, 0, x, n, &err), &err);
-    free(x);
-    return b;
-}
-
-static int ascending(const void *a, const void *b)
+static int by_size(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-enum { PASSES = 5, ROUNDS_MOST = 200 };
-static double seconds[PASSES][ROUNDS_MOST];
-
-static double median(int pass, int rounds)
+static cot_status run(cot_device *device, size_t n, size_t steps, bool dropout, cot_error *err)
 {
-    qsort(seconds[pass], (size_t)rounds, sizeof **seconds, ascending);
-    return seconds[pass][rounds / 2];
-}
-
-#define TIMED(pass, call)                                                                                              \
-    do {                                                                                                               \
-        must(cot_device_finish(device, &err), &err);                                                                   \
-        const double start_ = now();                                                                                   \
-        must(call, &err);                                                                                              \
-        must(cot_device_finish(device, &err), &err);                                                                   \
-        if (r >= 0) seconds[pass][r] = now() - start_;                                                                 \
-    } while (0)
-
-/* `times`: how often the network has this layer. */
-static void layer(cot_conv_shape s, size_t n, size_t times, int rounds)
-{
-    cot_error err = COT_ERROR_INIT;
-    const size_t side = cot_conv_out(s.in_h, s.kernel, s.stride, s.pad), rows = n * side * side, ny = rows * s.out_c;
-    const size_t nx = n * s.in_h * s.in_w * s.in_c, nw = s.out_c * s.in_c * s.kernel * s.kernel;
-    cot_buffer *x = filled(nx, 1), *y = filled(ny, 1), *w = filled(nw, 0.1f), *dx = filled(nx, 1), *dw = filled(nw, 1),
-               *z = filled(ny, 1), *one = filled(8 * s.out_c, 1);
-    cot_buffer *saved = filled(2 * s.out_c, 1), *gamma = filled(s.out_c, 1), *mean = filled(s.out_c, 1),
-               *var = filled(s.out_c, 1);
-    const cot_norm norm = {s.out_c, gamma, gamma, mean, var, saved, 1e-5f, 0.1f, true};
-    for (int r = -1; r < rounds; r++) {
-        TIMED(0, cot_conv_plain_forward(y, x, w, &s, n, &err));
-        TIMED(1, s.in_c > 1 ? cot_conv_input_backward(dx, y, w, &s, n, false, &err) : COT_OK);
-        TIMED(2, cot_conv_weights_backward(dw, y, x, &s, n, &err));
-        TIMED(3, cot_norm_forward(z, &norm, y, NULL, true, rows, &err));
-        TIMED(4, cot_norm_backward(z, one, one, z, NULL, &norm, y, true, rows, &err));
+    cot_status status;
+    joint *j = NULL;
+    const size_t classes[] = {4, 4, 6, 7, 5, 7, 9};
+    const teacher_shape t = {512, 768, 4, 2, 7, classes};
+    const student_shape s = {512, 512, 7, classes};
+    joint_options options = JOINT_OPTIONS_INIT;
+    float *features = malloc(n * 512 * sizeof *features), *prompts = malloc(sizeof *prompts * 7 * 768);
+    int *labels = calloc(n * 7, sizeof *labels);
+    double *ms = calloc(steps, sizeof *ms);
+    joint_losses losses;
+    options.max_batch = n;
+    options.dropout = dropout;
+    ref_fill(features, n * 512, 1);
+    ref_fill(prompts, 7 * 768, 2);
+    for (size_t i = 0; i < n * 7; i++) labels[i] = (int)((i / 7 + i) % classes[i % 7]);
+    const joint_batch batch = {n, features, labels};
+    COT_TRY(joint_create(&j, device, &t, &s, &options, err));
+    COT_TRY(joint_init(j, 1, err));
+    COT_TRY(joint_prompts(j, prompts, err));
+    COT_TRY(joint_step(j, &batch, &losses, err)); /* builds kernels */
+    for (size_t i = 0; i < steps; i++) {
+        const double start = now();
+        COT_TRY(joint_step(j, &batch, &losses, err));
+        ms[i] = now() - start;
     }
-    const double flops = 2.0 * (double)(rows * nw);
-    double t[PASSES], all = 0;
-    for (int i = 0; i < PASSES; i++) all += t[i] = median(i, rounds);
-    printf("%zux%zu/%zu %3zu->%3zu on %3zu x%zu: forward %6.2f ms %4.0f GF/s  dx %6.2f ms %4.0f  dw %6.2f ms %4.0f  "
-           "norm %5.2f %5.2f ms  all %7.1f ms\n",
-           s.kernel, s.kernel, s.stride, s.in_c, s.out_c, s.in_h, times, 1e3 * t[0], flops / t[0] * 1e-9, 1e3 * t[1],
-           s.in_c > 1 ? flops / t[1] * 1e-9 : 0.0, 1e3 * t[2], flops / t[2] * 1e-9, 1e3 * t[3], 1e3 * t[4],
-           1e3 * all * (double)times);
-    fflush(stdout);
-    wall += all * (double)times;
-    cot_buffer *const made[] = {x, y, w, dx, dw, z, one, saved, gamma, mean, var};
-    for (size_t i = 0; i < sizeof made / sizeof *made; i++) cot_buffer_destroy(made[i]);
+    qsort(ms, steps, sizeof *ms, by_size);
+    printf("ours, batch %zu, dropout %s: %.1f ms (%.1f to %.1f), teacher's loss then %.4f\n", n, dropout ? "on" : "off",
+           ms[steps / 2], ms[0], ms[steps - 1], losses.teacher);
+done:
+    joint_destroy(j);
+    free(features);
+    free(prompts);
+    free(labels);
+    free(ms);
+    return status;
 }
 
 int main(int argc, char **argv)
 {
+    cot_status status;
     cot_error err = COT_ERROR_INIT;
+    cot_device *device = NULL;
     cot_device_options options = COT_DEVICE_OPTIONS_INIT;
-    options.match = argc > 1 ? argv[1] : "cpu";
-    options.gemm = COT_GEMM_TILE;
-    const int asked = argc > 2 ? atoi(argv[2]) : 5, rounds = asked < 1 ? 1 : asked > ROUNDS_MOST ? ROUNDS_MOST : asked;
-    const size_t width = argc > 3 ? (size_t)atoi(argv[3]) : 32, n = argc > 4 ? (size_t)atoi(argv[4]) : 32;
-    double peak = 0;
-    must(cot_device_open(&device, &options, &err), &err);
-    must(cot_device_peak(device, 0.5, &peak, &err), &err);
-    printf("%s, peak %.0f GF/s, batch %zu\n", cot_device_about(device)->name, peak, n);
-    layer((cot_conv_shape){1, width, 7, 2, 3, 224, 224}, n, 1, rounds);
-    layer((cot_conv_shape){width, width, 3, 1, 1, 56, 56}, n, 4, rounds);
-    for (size_t i = 1, side = 56; i < 4; i++, side /= 2) {
-        const size_t in = width << (i - 1), out = width << i;
-        layer((cot_conv_shape){in, out, 3, 2, 1, side, side}, n, 1, rounds);
-        layer((cot_conv_shape){in, out, 1, 2, 0, side, side}, n, 1, rounds);
-        layer((cot_conv_shape){out, out, 3, 1, 1, side / 2, side / 2}, n, 3, rounds);
-    }
-    printf("all %.1f ms\n", 1e3 * wall);
+    const size_t n = argc > 1 ? (size_t)atoi(argv[1]) : 32, steps = argc > 2 ? (size_t)atoi(argv[2]) : 9;
+    options.cache_dir = argc > 3 ? argv[3] : NULL;
+    COT_TRY(cot_device_open(&device, &options, &err));
+    COT_TRY(run(device, n, steps ? steps : 1, false, &err));
+    COT_TRY(run(device, n, steps ? steps : 1, true, &err));
+done:
+    if (status != COT_OK) fprintf(stderr, "%s\n", err.text);
     cot_device_close(device);
-    return 0;
+    return status == COT_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }
