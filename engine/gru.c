@@ -51,12 +51,20 @@ done:
     return status;
 }
 
+cot_status gru_advance(cot_buffer *y, gru_cell *m, const cot_buffer *h, size_t n, cot_error *err)
+{
+    cot_status status;
+    COT_TRY(cot_linear_forward(m->acts.gh, h, m->hh, n, NULL, COT_ACT_NONE, err));
+    COT_TRY(cot_gru_forward(y, m->acts.gi, m->acts.gh, h, n, m->dim, err));
+done:
+    return status;
+}
+
 cot_status gru_forward(cot_buffer *y, gru_cell *m, const cot_buffer *x, const cot_buffer *h, size_t n, cot_error *err)
 {
     cot_status status;
     COT_TRY(cot_linear_forward(m->acts.gi, x, m->ih, n, NULL, COT_ACT_NONE, err));
-    COT_TRY(cot_linear_forward(m->acts.gh, h, m->hh, n, NULL, COT_ACT_NONE, err));
-    COT_TRY(cot_gru_forward(y, m->acts.gi, m->acts.gh, h, n, m->dim, err));
+    COT_TRY(gru_advance(y, m, h, n, err));
 done:
     return status;
 }

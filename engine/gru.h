@@ -18,4 +18,6 @@ void gru_fini(gru_cell *m);
 cot_status gru_plan(gru_cell *m, cot_arena *arena, size_t max_items, cot_error *err);
 /* y [n,dim] the new state, x [n,dim] the input, h [n,dim] the old state; y may be h */
 cot_status gru_forward(cot_buffer *y, gru_cell *m, const cot_buffer *x, const cot_buffer *h, size_t n, cot_error *err);
+/* The same when acts.gi already holds W_ih x + b_ih. */
+cot_status gru_advance(cot_buffer *y, gru_cell *m, const cot_buffer *h, size_t n, cot_error *err);
 #endif

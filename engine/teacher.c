@@ -5,6 +5,7 @@
  *     v_s   = ReLU(LayerNorm(W_v v + b_v))            step_models.s.img_proj: the step's view of the image feature v
  *     l_s   = W_s F_s(v_s | c_s) + b_s                fusion_head, classifier: the step's answer
  *     m    <- GRU(W_m (softmax(l_s) . W_s) + b_m, m)  pred2mem, mem_gru: the answer becomes part of the memory
+ * From softmax(l_s) to the GRU's gates everything is linear: one small matrix per step, folded when the prompts are known.
  * The first graph pass and the first context depend on no image: they are computed once, for one item, when the prompts
  * are known, and lie ready for every item of a batch.
  * SPDX-License-Identifier: Apache-2.0 */
@@ -47,6 +48,7 @@ cot_status teacher_init(teacher *m, cot_device *device, const weight_source *sou
                         cot_error *err)
 {
     cot_status status;
+    m->device = device;
     COT_TRY(allocate_steps(m, shape, err));
     COT_TRY(source_floats(&m->memory_init, source, "memory_init", (const size_t[]){1, m->dim}, 2, err));
     COT_TRY(gat_init(&m->memory_gat, device, source, "memory_gat", m->dim, shape->heads, shape->layers, err));
@@ -66,6 +68,7 @@ void teacher_fini(teacher *m)
         projection_fini(&m->step[s].fusion_head[1]);
         cot_weights_destroy(m->step[s].classifier);
         cot_weights_destroy(m->step[s].write);
+        cot_weights_destroy(m->step[s].gates);
     }
     gat_fini(&m->memory_gat);
     projection_fini(&m->fusion_proj);
@@ -126,6 +129,46 @@ done:
     return status;
 }
 
+/* What class c of step s alone would give the GRU's gates: W_ih (W_m w_c + b_m) + b_ih. */
+static cot_status class_gates(float *gates, teacher *m, size_t s, size_t c, float *p, cot_error *err)
+{
+    cot_status status;
+    teacher_acts *a = &m->acts;
+    memset(p, 0, m->step[s].classes * sizeof *p);
+    p[c] = 1;
+    COT_TRY(cot_buffer_write(a->p, 0, p, m->step[s].classes, err));
+    COT_TRY(cot_linear_forward(a->said, a->p, m->step[s].write, 1, NULL, COT_ACT_NONE, err));
+    COT_TRY(cot_linear_forward(a->written, a->said, m->pred2mem, 1, NULL, COT_ACT_NONE, err));
+    COT_TRY(cot_linear_forward(m->mem_gru.acts.gi, a->written, m->mem_gru.ih, 1, NULL, COT_ACT_NONE, err));
+    COT_TRY(cot_buffer_read(m->mem_gru.acts.gi, 0, gates, 3 * m->dim, err));
+done:
+    return status;
+}
+
+/* softmax(l_s) sums to 1, so between it and the gates everything is linear, the biases too: one small matrix. */
+static cot_status fold_gates(teacher *m, size_t s, cot_error *err)
+{
+    cot_status status = COT_OK;
+    const size_t classes = m->step[s].classes, rows = 3 * m->dim;
+    float *of_class = calloc(rows, sizeof *of_class), *all = calloc(rows * classes, sizeof *all);
+    float *p = calloc(classes, sizeof *p);
+    if (!of_class || !all || !p) {
+        status = cot_fail(err, COT_E_MEMORY, "teacher: no memory for the gates of step %zu", s + 1);
+        goto done;
+    }
+    for (size_t c = 0; c < classes; c++) {
+        COT_TRY(class_gates(of_class, m, s, c, p, err));
+        for (size_t r = 0; r < rows; r++) all[r * classes + c] = of_class[r];
+    }
+    cot_weights_destroy(m->step[s].gates);
+    COT_TRY(cot_linear_prepare(&m->step[s].gates, m->device, all, NULL, rows, classes, err));
+done:
+    free(of_class);
+    free(all);
+    free(p);
+    return status;
+}
+
 cot_status teacher_prompts(teacher *m, const float *prompts, cot_error *err)
 {
     cot_status status;
@@ -137,6 +180,7 @@ cot_status teacher_prompts(teacher *m, const float *prompts, cot_error *err)
     COT_TRY(cot_buffer_write(a->nodes, prompt_floats, m->memory_init, m->dim, err));
     COT_TRY(gat_forward(a->nodes, &m->memory_gat, a->nodes, 1, err));
     COT_TRY(context_forward(m, 0, 1, err));
+    for (size_t s = 0; s + 1 < m->n_steps; s++) COT_TRY(fold_gates(m, s, err));
     COT_TRY(repeat(a->first, a->nodes, floats, m->max_batch, host, err));
     COT_TRY(repeat(a->first_memory, a->memory, m->dim, m->max_batch, host, err));
     COT_TRY(repeat(a->first_context, a->context, m->dim, m->max_batch, host, err));
@@ -168,9 +212,8 @@ static cot_status write_forward(cot_buffer *nodes, teacher *m, size_t s, const c
     cot_status status;
     teacher_acts *a = &m->acts;
     COT_TRY(cot_softmax_forward(a->p, a->logits[s], n, m->step[s].classes, err));
-    COT_TRY(cot_linear_forward(a->said, a->p, m->step[s].write, n, NULL, COT_ACT_NONE, err));
-    COT_TRY(cot_linear_forward(a->written, a->said, m->pred2mem, n, NULL, COT_ACT_NONE, err));
-    COT_TRY(gru_forward(a->memory, &m->mem_gru, a->written, memory, n, err));
+    COT_TRY(cot_linear_forward(m->mem_gru.acts.gi, a->p, m->step[s].gates, n, NULL, COT_ACT_NONE, err));
+    COT_TRY(gru_advance(a->memory, &m->mem_gru, memory, n, err));
     COT_TRY(cot_row_write(nodes, a->memory, n, m->nodes, m->nodes - 1, m->dim, err));
 done:
     return status;

@@ -20,6 +20,7 @@ typedef struct step_model {
     projection fusion_head[2]; /* 2 dim -> dim -> dim */
     cot_weights *classifier;   /* [classes,dim] logits = classifier(x) */
     cot_weights *write;        /* the same matrix the other way: p . W */
+    cot_weights *gates;        /* [3 dim,classes] p -> W_ih (W_m (p . W) + b_m) + b_ih, made by teacher_prompts */
 } step_model;
 
 typedef struct teacher_acts {
@@ -41,6 +42,7 @@ typedef struct teacher_acts {
 } teacher_acts;
 
 typedef struct teacher {
+    cot_device *device;
     size_t image_dim, dim, n_steps, nodes; /* nodes: one per step, and the memory behind them */
     size_t max_batch;
     step_model *step;   /* [n_steps] */
@@ -57,7 +59,8 @@ cot_status teacher_init(teacher *m, cot_device *device, const weight_source *sou
 void teacher_fini(teacher *m);
 /* Reserves the activations for max_batch images. */
 cot_status teacher_plan(teacher *m, cot_arena *arena, size_t max_batch, cot_error *err);
-/* Once, after the arena is committed: prompts, host, [n_steps,dim]. Runs the first graph pass. */
+/* Once, after the arena is committed: prompts, host, [n_steps,dim]. Runs the first graph pass and
+ * folds what leads from an answer to the memory's gates. */
 cot_status teacher_prompts(teacher *m, const float *prompts, cot_error *err);
 /* Into acts.logits; n <= max_batch. */
 cot_status teacher_forward(teacher *m, const cot_buffer *feature, size_t n, cot_error *err);
