@@ -151,6 +151,10 @@ cot_status cot_report_write_study(cot_report_made *made, const char *path, const
                                   const cot_steps *steps, const cot_report_options *options, int64_t now_utc, cot_error *err);
 /* Not refused, not read by force, and at least one step answered. */
 bool cot_report_measurable(const cot_chain *chain);
+/* A measurement report of this program about one image back into its chain; numbers as rounded there (0.01 %), without maps.
+ * Caller destroys *out. */
+cot_status cot_report_read(cot_chain **out, const char *path, const cot_steps *steps, cot_error *err);
+
 /* ---- lint ---- */
 /* Rules R1 to R20 are those viewers need, T1 templates, C1 to C3 the chain of premises, P1 probabilities, S1 coding schemes,
  * U1 UIDs (dicom/README.md lists them). No value of a data set stands in a finding. */
