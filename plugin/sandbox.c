@@ -2,6 +2,7 @@
  * children left on their slips. The server is forked here, once, before any thread or device exists.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "plugin/sandbox.h"
+#include "plugin/chain_pack.h"
 #include "plugin/process.h"
 #include "plugin/sandbox_parts.h"
 
@@ -345,25 +346,6 @@ static cot_status report_args_fill(sandbox_report_args *args, const cot_report_o
     return fits ? COT_OK : cot_fail(err, COT_E_INPUT, "write report %s: a path or text is too long", order->path);
 }
 
-/* Answers, then all probabilities. Caller frees. */
-static cot_status answers_pack(void **out, size_t *size, const cot_chain *chain, cot_error *err)
-{
-    const size_t n = chain->answers ? chain->n_steps : 0;
-    size_t floats = 0;
-    for (size_t s = 0; s < n; s++) floats += chain->answers[s].n_options;
-    *size = n * sizeof *chain->answers + floats * sizeof(float);
-    char *bytes = malloc(*size ? *size : 1);
-    if (!bytes) return cot_fail(err, COT_E_MEMORY, "write report: no memory");
-    if (n) memcpy(bytes, chain->answers, n * sizeof *chain->answers);
-    float *p = (float *)(void *)(bytes + n * sizeof *chain->answers);
-    for (size_t s = 0; s < n; s++) {
-        memcpy(p, chain->answers[s].probability, chain->answers[s].n_options * sizeof *p);
-        p += chain->answers[s].n_options;
-    }
-    *out = bytes;
-    return COT_OK;
-}
-
 static cot_status report_judge(cot_report_made *made, int slip, cot_error *err)
 {
     size_t size;
@@ -391,7 +373,7 @@ static cot_status report_slip(int *slip, const void *ctx, size_t i, cot_error *e
     sandbox_report_args *args = malloc(sizeof *args);
     if (!args) return cot_fail(err, COT_E_MEMORY, "write report: no memory");
     COT_TRY(report_args_fill(args, order, err));
-    COT_TRY(answers_pack(&answers, &answers_size, order->chain, err));
+    COT_TRY(chain_pack(&answers, &answers_size, order->chain, err));
     COT_TRY(slip_create(slip, args, sizeof *args, answers, answers_size, err));
 done:
     free(answers);

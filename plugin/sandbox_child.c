@@ -1,5 +1,6 @@
 /* Inside the sandbox: one process, one request, then _exit. Limits first, then the hostile bytes.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "plugin/chain_pack.h"
 #include "plugin/node.h"
 #include "plugin/process.h"
 #include "plugin/sandbox_parts.h"
@@ -117,28 +118,35 @@ static bool do_decode(int slip, const sandbox_decode_args *args)
 }
 
 /* ---- reports ---- */
-static bool unpack_answers(cot_chain *chain, char *bytes, size_t size)
+/* The first finding is the reason; the number says how much is wrong. */
+static void keep_finding(void *ctx, const cot_lint_finding *finding)
 {
-    if (!chain->answers) return true;
-    const size_t answers = chain->n_steps * sizeof *chain->answers;
-    if (chain->n_steps > size / sizeof *chain->answers) return false;
-    chain->answers = (cot_answer *)(void *)bytes;
-    float *p = (float *)(void *)(bytes + answers);
-    size_t left = (size - answers) / sizeof *p;
-    for (size_t s = 0; s < chain->n_steps; s++) {
-        const size_t n = chain->answers[s].n_options;
-        if (n > left) return false;
-        chain->answers[s].probability = p;
-        p += n;
-        left -= n;
-    }
-    return true;
+    cot_error *err = ctx;
+    if (err->status != COT_OK) return;
+    cot_fail(err, COT_E_REFUSED, "the report does not pass lint and is not sent: %s at %.200s: %.300s", finding->rule,
+             finding->where, finding->what);
+}
+
+/* The last gate: what was written is read again, beside its image. A report that fails stays where it is, for people. */
+static cot_status lint_report(const sandbox_report_args *args, cot_error *err)
+{
+    const char *const paths[2] = {args->path, args->source};
+    const cot_guard_limits limits = COT_GUARD_LIMITS_INIT;
+    cot_dicom_head head;
+    cot_error found = COT_ERROR_INIT;
+    size_t n = 0;
+    /* a damaged image has a report that says so; there is nothing to compare it with */
+    const bool sound = cot_dicom_guard(&head, args->source, &limits, err) == COT_OK;
+    const cot_status status = cot_report_lint(paths, sound ? 2 : 1, keep_finding, &found, &n, err);
+    if (status != COT_OK || n == 0) return status;
+    return cot_fail(err, found.status, "%s (%zu finding%s; stepcot lint FILE lists them)", found.text, n,
+                    n == 1 ? "" : "s");
 }
 
 static bool do_report(int slip, sandbox_report_args *args, char *answers, size_t answers_size, const cot_steps *steps)
 {
     static sandbox_report_result r;
-    if (!unpack_answers(&args->chain, answers, answers_size)) return false;
+    if (!chain_unpack(&args->chain, answers, answers_size)) return false;
     cot_report_options *o = &args->options;
     o->manufacturer = args->manufacturer;
     o->station = args->station;
@@ -147,6 +155,7 @@ static bool do_report(int slip, sandbox_report_args *args, char *answers, size_t
     o->predecessor = args->has_predecessor ? args->predecessor : NULL;
     r.error.status = cot_report_write(&r.made, args->path, args->source, args->dataset_sha256, &args->chain, steps, o,
                                       args->now_utc, &r.error);
+    if (r.error.status == COT_OK) r.error.status = lint_report(args, &r.error);
     return write_at(slip, &r, sizeof r, 0);
 }
 

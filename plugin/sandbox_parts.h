@@ -26,7 +26,7 @@ typedef struct sandbox_decode_args {
 /* Result of a decode: a cot_decoded (grey NULL), and at this offset the pixels. */
 #define SANDBOX_PIXELS_AT ((size_t)16384)
 
-/* Followed by n_steps cot_answer and all their probabilities, side by side. */
+/* Followed by the chain's answers as chain_pack leaves them. */
 typedef struct sandbox_report_args {
     char path[1200], source[1200], predecessor[1200], dataset_sha256[65];
     char manufacturer[65], station[65], uid_root[65], program_version[65];

@@ -440,6 +440,62 @@ TEST(sandbox_report_is_the_one_written_without_it)
     cot_sandbox_destroy(s);
 }
 
+static void give_evidence(cot_answer *a, size_t s)
+{
+    CHECK_OK(cot_answer_regions(a, 2, &err));
+    for (size_t r = 0; r < 2; r++) {
+        CHECK_OK(cot_region_points(&a->regions[r], 3, &err));
+        for (size_t p = 0; p < 3; p++)
+            a->regions[r].points[p] = (cot_point){10.0f * (float)r + (float)(p == 1), 5.0f + (float)(p == 2)};
+        a->regions[r].share = 0.5f / (float)(r + 1);
+    }
+    a->located = a->weighed = true;
+    CHECK_OK(cot_answer_influences(a, s, &err));
+    for (size_t k = 0; k < s; k++) a->influences[k] = (cot_influence){k, 0.125f};
+    CHECK_OK(cot_answer_other(a, &err));
+    memcpy(a->other.probability, a->probability, a->n_options * sizeof *a->probability);
+    a->other.available = true;
+    a->other.answer = a->answer;
+    CHECK_OK(cot_answer_map(a, 4, 4, &err)); /* stays behind */
+}
+
+TEST(evidence_reaches_the_report_writer_and_lint_is_the_last_gate)
+{
+    const cr_options cr = {.seed = 4};
+    const char *source = in_folder("lint-source.dcm");
+    CHECK(cr_write(source, &cr) == 0);
+    cot_sandbox *sandbox = sandbox_for(20, 512, 1);
+    cot_chain *chain = odd_chain();
+    REQUIRE(sandbox && chain);
+    chain->has_other = true;
+    for (size_t s = 0; s < chain->n_steps; s++)
+        if (chain->answers[s].available) give_evidence(&chain->answers[s], 0);
+    char sha[65];
+    cot_sha256_of(sha, "x", 1);
+    cot_report_options o = {.manufacturer = "step-cot", .station = "TEST", .program_version = "0", .series_number = 9};
+    o.title = (cot_code){"18748-4", "LN", "Diagnostic Imaging Report"};
+    o.kind = COT_REPORT_MEASUREMENT;
+    cot_report_made made, outside;
+    char *a = NULL, *b = NULL;
+    size_t na = 0, nb = 0;
+    CHECK_OK(cot_sandbox_report(sandbox, &made, in_folder("m.dcm"), source, sha, chain, &o, 1700000000, &err));
+    CHECK_OK(cot_report_write(&outside, in_folder("o.dcm"), source, sha, chain, steps, &o, 1700000000, &err));
+    CHECK_OK(cot_file_read(&a, &na, in_folder("m.dcm"), 1 << 20, &err));
+    CHECK_OK(cot_file_read(&b, &nb, in_folder("o.dcm"), 1 << 20, &err));
+    CHECK(a && b && na == nb && !memcmp(a, b, na));
+    free(a);
+    free(b);
+    /* probabilities that are none: each within 0..1, together not 1 */
+    for (size_t s = 0; s < chain->n_steps; s++)
+        for (size_t k = 0; k < chain->answers[s].n_options; k++) chain->answers[s].probability[k] = 0.9f;
+    CHECK_FAILS(cot_sandbox_report(sandbox, &made, in_folder("m.dcm"), source, sha, chain, &o, 1700000000, &err),
+                COT_E_REFUSED, "does not pass lint and is not sent: P1 at 1.");
+    CHECK_HAS(err.text, "findings; stepcot lint FILE lists them");
+    CHECK(access(in_folder("m.dcm"), R_OK) == 0); /* for people */
+    cot_chain_destroy(chain);
+    cot_sandbox_destroy(sandbox);
+}
+
 __attribute__((constructor(101))) static void prepare(void)
 {
     snprintf(folder, sizeof folder, "/tmp/test_sandbox.XXXXXX");
