@@ -20,6 +20,7 @@ static const command commands[] = {
     {"model", cot_cmd_model, "show or import a model package"},
     {"bench", cot_cmd_bench, "measure every stage on this machine"},
     {"data", cot_cmd_data, "import, split and check labelled images"},
+    {"lint", cot_cmd_lint, "say what viewers will stumble over in Structured Reports"},
     {"verify", cot_cmd_verify, "compare a golden folder's outputs with this device's"},
     {"train", cot_cmd_train, "train a model on labelled images"},
     {"role", cot_cmd_role, NULL},

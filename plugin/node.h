@@ -48,6 +48,7 @@ int cot_cmd_config(int argc, char **argv);
 int cot_cmd_model(int argc, char **argv);
 int cot_cmd_bench(int argc, char **argv);
 int cot_cmd_verify(int argc, char **argv);
+int cot_cmd_lint(int argc, char **argv);
 int cot_cmd_data(int argc, char **argv);
 int cot_cmd_train(int argc, char **argv);
 #endif
