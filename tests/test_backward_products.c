@@ -159,6 +159,40 @@ TEST(convolutions_on_plain_weights_equal_their_twin)
     }
 }
 
+/* So many pixels that the weights' gradient is summed in slices; too large for differences. */
+static void run_large(const cot_conv_shape *s, size_t n)
+{
+    cot_error err = COT_ERROR_INIT;
+    cot_device *device = gradient_device(COT_GEMM_TILE);
+    const size_t nx = n * s->in_h * s->in_w * s->in_c, nw = s->out_c * s->kernel * s->kernel * s->in_c,
+                 ny = conv_floats(s, n);
+    float *x = malloc(nx * sizeof *x), *w = malloc(nw * sizeof *w), *dy = malloc(ny * sizeof *dy),
+          *got = malloc((nx > nw ? nx : nw) * sizeof *got);
+    ref_fill(x, nx, 1), ref_fill(w, nw, 2), ref_fill(dy, ny, 3);
+    twin_pass p = {.size = {n}, .conv = s, .in = {doubles(x, nx), doubles(w, nw)}, .dy = doubles(dy, ny)};
+    p.grad[0] = doubles(NULL, nx), p.grad[1] = doubles(w, nw); /* the device adds to w */
+    cot_buffer *bx = gradient_buffer(device, x, nx), *bw = gradient_buffer(device, w, nw),
+               *bdy = gradient_buffer(device, dy, ny), *dw = gradient_buffer(device, w, nw);
+    twin_plain_conv_backward(&p);
+    const double w_bound = 1e-6 * largest(p.grad[1], nw) + 1e-4, x_bound = 1e-6 * largest(p.grad[0], nx) + 1e-5;
+    CHECK_OK(cot_conv_weights_backward(dw, bdy, bx, s, n, &err));
+    CHECK_OK(cot_buffer_read(dw, 0, got, nw, &err));
+    CHECK_FLOATS(got, p.grad[1], nw, w_bound);
+    CHECK_OK(cot_conv_input_backward(bx, bdy, bw, s, n, false, &err)); /* over what was there */
+    CHECK_OK(cot_buffer_read(bx, 0, got, nx, &err));
+    CHECK_FLOATS(got, p.grad[0], nx, x_bound);
+    cot_buffer_destroy(bx), cot_buffer_destroy(bw), cot_buffer_destroy(bdy), cot_buffer_destroy(dw);
+    free(x), free(w), free(dy), free(got), free(p.in[0]), free(p.in[1]), free(p.dy), free(p.grad[0]), free(p.grad[1]);
+}
+
+TEST(the_shapes_of_resnet18_have_their_twins_gradients_in_slices_too)
+{
+    static const cot_conv_shape shapes[] = {{1, 32, 7, 2, 3, 96, 90},   {32, 32, 3, 1, 1, 40, 37},
+                                            {32, 64, 3, 2, 1, 41, 40},  {32, 64, 1, 2, 0, 40, 39},
+                                            {64, 128, 3, 2, 1, 15, 14}, {3, 40, 7, 2, 3, 50, 51}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) run_large(&shapes[i], 2);
+}
+
 TEST(products_refuse_buffers_that_do_not_fit)
 {
     cot_error err = COT_ERROR_INIT;

@@ -193,6 +193,64 @@ TEST(the_same_steps_give_the_same_bits_and_take_no_further_memory)
     free(first);
 }
 
+TEST(a_new_model_starts_as_torchvisions_does)
+{
+    cot_error err = COT_ERROR_INIT;
+    const augment_options none = AUGMENT_OPTIONS_NONE;
+    encoder_stage *stage = stage_open(&none, 0.0f);
+    REQUIRE(stage);
+    parameters *table = encoder_stage_parameters(stage);
+    CHECK_OK(parameters_init(table, "", 5, &err));
+    const parameter *w = parameters_find(table, "cnn.layer4.1.conv2.weight"),
+                    *v = parameters_find(table, "cnn.layer4.1.bn2.running_var");
+    REQUIRE(w && v && w->count == 64 * 64 * 9 && v->count == 64);
+    static float x[64 * 64 * 9];
+    double squares = 0;
+    CHECK_OK(parameter_read(w, x, &err));
+    for (size_t i = 0; i < w->count; i++) squares += (double)x[i] * (double)x[i] / (double)w->count;
+    CHECK(fabs(sqrt(squares / (2.0 / (64 * 9))) - 1) < 0.02);
+    CHECK_OK(parameter_read(v, x, &err));
+    for (size_t i = 0; i < v->count; i++) CHECK(x[i] == 1.0f);
+    encoder_stage_destroy(stage);
+}
+
+/* Which half of a picture is brighter, each picture augmented anew; judged with running statistics. */
+TEST(forty_steps_learn_which_half_of_a_picture_is_bright)
+{
+    cot_error err = COT_ERROR_INIT;
+    const augment_options augment = AUGMENT_OPTIONS_INIT;
+    optimiser_options fast = adamw;
+    static float pictures[BATCH * PIXELS];
+    int labels[BATCH * HEADS];
+    uint64_t image[BATCH];
+    float logits[BATCH * LOGITS];
+    double losses[HEADS];
+    fast.lr = 3e-3f, fast.eps = 1e-8f;
+    encoder_stage *stage = stage_open(&augment, 0.1f);
+    REQUIRE(stage);
+    CHECK_OK(parameters_init(encoder_stage_parameters(stage), "", 5, &err));
+    int right = 0, judged = 0;
+    for (uint32_t step = 0; step < 46; step++) {
+        pictures_of(pictures, BATCH, 3000 + step);
+        for (int i = 0; i < BATCH; i++) {
+            const int top = (i + (int)step / 2) % 2;
+            for (int k = 0; k < PIXELS; k++) pictures[i * PIXELS + k] *= (k < PIXELS / 2) == (top == 1) ? 1.0f : 0.3f;
+            image[i] = step * BATCH + (uint64_t)i;
+            for (int s = 0; s < HEADS; s++) labels[i * HEADS + s] = s < 2 ? top : -1;
+        }
+        const encoder_batch batch = {BATCH, pictures, labels, image, 0};
+        if (step < 40) {
+            CHECK_OK(encoder_stage_step(losses, stage, &batch, &fast, &err));
+            continue;
+        }
+        CHECK_OK(encoder_stage_logits(logits, stage, pictures, BATCH, &err));
+        for (int i = 0; i < BATCH; i++, judged++)
+            right += (logits[i * LOGITS + 1] > logits[i * LOGITS]) == (labels[i * HEADS] == 1);
+    }
+    CHECK_NUMBER(right, judged);
+    encoder_stage_destroy(stage);
+}
+
 TEST(evaluation_takes_any_number_of_pictures_and_changes_nothing)
 {
     cot_error err = COT_ERROR_INIT;
@@ -211,7 +269,7 @@ TEST(evaluation_takes_any_number_of_pictures_and_changes_nothing)
     encoder_stage_destroy(stage);
 }
 
-TEST(a_run_without_any_label_leaves_the_heads_alone)
+TEST(heads_behind_the_last_label_are_left_alone)
 {
     cot_error err = COT_ERROR_INIT;
     const augment_options none = AUGMENT_OPTIONS_NONE;
