@@ -77,11 +77,15 @@ static cot_status write_report(infer_output *out, const cot_chain *chain, const 
     cot_status status;
     char to[1100];
     cot_report_made made;
-    const cot_report_options options = reporting_options(config);
+    cot_report_options options = reporting_options(config);
+    const int64_t now = (int64_t)time(NULL);
     COT_TRY(place(out, to, sizeof to, path, ".sr.dcm", err));
-    COT_TRY(cot_sandbox_report(sandbox, &made, to, path, decoded->head.dataset_sha256, chain, &options,
-                               (int64_t)time(NULL), err));
+    COT_TRY(cot_sandbox_report(sandbox, &made, to, path, decoded->head.dataset_sha256, chain, &options, now, err));
     out->written++;
+    if (!cot_report_measurable(chain)) goto done;
+    options.kind = COT_REPORT_MEASUREMENT;
+    COT_TRY(place(out, to, sizeof to, path, ".measurements.dcm", err));
+    COT_TRY(cot_sandbox_report(sandbox, &made, to, path, decoded->head.dataset_sha256, chain, &options, now, err));
 done:
     return status;
 }

@@ -98,10 +98,11 @@ echo "not an image" >in/notes.txt
 ln -s "$1" in/link.dcm
 deep=in/deep; for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17; do deep=$deep/d; done; mkdir -p $deep
 "$stepcot" infer -o reports in >out 2>err </dev/null || true
-equal "a folder gives a report per image, hidden entries and links left out" "$(ls reports | wc -l)" $#
+equal "a folder gives a report per image, hidden entries and links left out" "$(ls reports | grep -c "[.]sr[.]dcm$")" $#
 has "…one too deep is named" err "in/deep/.*nested deeper"
 has "…and says what it skipped" err "1 other files skipped"
-for report in reports/*.sr.dcm; do
+exits "lint finds nothing in them" 0 "$stepcot" lint reports/*.dcm
+for report in reports/*.dcm; do
     dciodvfy -new "$report" >vfy 2>&1 && pass "dciodvfy accepts $(basename "$report")" || fail "dciodvfy $report: $(grep -m 3 Error vfy)"
     dsrdump "$report" >text 2>/dev/null || fail "dsrdump $report"
 done
