@@ -128,7 +128,7 @@ done:
 }
 
 cot_status cot_norm_relu_pool_forward(cot_buffer *y, cot_buffer *peak, cot_buffer *where, const cot_norm *norm,
-                                 const cot_buffer *x, const cot_pool_shape *pool, cot_error *err)
+                                      const cot_buffer *x, const cot_pool_shape *pool, cot_error *err)
 {
     cot_status status = COT_OK;
     cot_device *device = y->device;
@@ -151,8 +151,9 @@ done:
 }
 
 cot_status cot_norm_relu_pool_backward(cot_buffer *dx, cot_buffer *dgamma, cot_buffer *dbeta, cot_buffer *dy,
-                                  const cot_buffer *y, const cot_buffer *peak, const cot_buffer *where,
-                                  const cot_norm *norm, const cot_buffer *x, const cot_pool_shape *pool, cot_error *err)
+                                       const cot_buffer *y, const cot_buffer *peak, const cot_buffer *where,
+                                       const cot_norm *norm, const cot_buffer *x, const cot_pool_shape *pool,
+                                       cot_error *err)
 {
     cot_status status = COT_OK;
     cot_device *device = dy->device;
