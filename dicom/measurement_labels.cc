@@ -1,8 +1,8 @@
 /* Viewers write the numbers of a measurement group beside its region, at the middle of its right edge (OHIF), so that the
  * labels of regions that coincide or lie close would cover one another. Here it is chosen which groups carry a number: the
  * steps in order, each only where its label stays clear of those already placed. The other groups still draw their region
- * and keep their certainty below their answer. The first group always has its number: without one, OHIF 3.12 draws nothing at
- * all. SPDX-License-Identifier: Apache-2.0 */
+ * and keep their certainty below their answer. The first group always has its number: in two looks at reports without one
+ * there, OHIF 3.12 drew nothing. SPDX-License-Identifier: Apache-2.0 */
 #include "dicom/measurement.h"
 
 #include <algorithm>
