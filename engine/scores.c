@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[SCORES] = {"accuracy",  "auc", "sensitivity", "specificity",
-                                          "precision", "f1",  "ece",         "nll"};
+static const char *const names[SCORES] = {"accuracy", "auc", "sensitivity", "specificity", "precision",
+                                          "f1",       "ece", "nll",         "auc_negative"};
 
 const char *score_name(score_kind kind)
 {
@@ -19,6 +19,7 @@ cot_status score_rows_init(score_rows *rows, size_t most, size_t classes, cot_er
 {
     memset(rows, 0, sizeof *rows);
     rows->classes = classes;
+    rows->negative = -1;
     rows->logits = calloc(most * classes + 1, sizeof *rows->logits);
     rows->label = calloc(most + 1, sizeof *rows->label);
     rows->patient = calloc(most + 1, sizeof *rows->patient);
@@ -193,6 +194,7 @@ static void judge_scores(double out[SCORES], judge *j)
     table_scores(out, j);
     certainty_scores(out, j);
     out[SCORE_AUC] = mean_auc(j);
+    out[SCORE_AUC_NEGATIVE] = j->rows->negative >= 0 ? auc_of(j, (size_t)j->rows->negative) : (double)NAN;
 }
 
 /* ---- bootstrap ---- */
@@ -206,10 +208,14 @@ static int by_value(const void *a, const void *b)
 static void interval_of(score_interval *out, double *values, size_t n)
 {
     size_t m = 0;
-    for (size_t i = 0; i < n; i++)
-        if (!isnan(values[i])) values[m++] = values[i];
-    out->low = out->high = (double)NAN;
+    double above = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (isnan(values[i])) continue;
+        above += values[i] > 0 ? 1 : values[i] < 0 ? 0 : 0.5;
+        values[m++] = values[i];
+    }
     if (m < 20) return;
+    out->above = above / (double)m;
     qsort(values, m, sizeof *values, by_value);
     out->low = values[(size_t)(0.025 * (double)(m - 1) + 0.5)];
     out->high = values[(size_t)(0.975 * (double)(m - 1) + 0.5)];
@@ -249,7 +255,7 @@ static cot_status bootstrap(score_interval out[SCORES], judge *a, judge *b, size
             if (d)
                 values[(size_t)s * draws + d - 1] = value;
             else
-                out[s] = (score_interval){value, (double)NAN, (double)NAN};
+                out[s] = (score_interval){value, (double)NAN, (double)NAN, (double)NAN};
         }
     }
     if (!memory) status = cot_fail(err, COT_E_MEMORY, "scores: no memory for %zu draws", draws);
@@ -318,6 +324,17 @@ double score_temperature(const score_rows *rows)
             at_y = nll_at(rows, y = low + share * (high - low));
         }
     return exp((low + high) / 2);
+}
+
+size_t score_left_out(const score_rows *rows)
+{
+    size_t left_out = 0;
+    for (size_t c = 0; c < rows->classes; c++) {
+        size_t n = 0;
+        for (size_t i = 0; i < rows->n; i++) n += rows->label[i] == (int)c;
+        left_out += n == 0 || n == rows->n;
+    }
+    return left_out;
 }
 
 /* ---- figures ---- */

@@ -7,7 +7,7 @@
 #define COT_ENGINE_SCORES_H
 #include "config/base.h"
 
-enum { SCORES_BINS = 10 };
+enum { SCORES_BINS = 15 };
 typedef enum score_kind {
     SCORE_ACCURACY,
     SCORE_AUC,         /* one against the rest, mean over the options that have both kinds of rows */
@@ -15,8 +15,9 @@ typedef enum score_kind {
     SCORE_SPECIFICITY, /* precision is 0 */
     SCORE_PRECISION,
     SCORE_F1,
-    SCORE_ECE, /* expected calibration error, bins of equal width */
-    SCORE_NLL, /* mean negative log-likelihood */
+    SCORE_ECE,          /* expected calibration error, bins of equal width */
+    SCORE_NLL,          /* mean negative log-likelihood */
+    SCORE_AUC_NEGATIVE, /* of the option that says that nothing is there, against all others: is anything there? */
     SCORES
 } score_kind;
 const char *score_name(score_kind kind); /* "accuracy", "auc", … */
@@ -27,12 +28,14 @@ typedef struct score_rows { /* one step's labelled images */
     int *label;      /* [n] */
     size_t *patient; /* [n] numbers from 0: whose image it is */
     size_t patients;
+    int negative; /* the option that says that nothing is there, or -1: SCORE_AUC_NEGATIVE is not defined */
 } score_rows;
 cot_status score_rows_init(score_rows *rows, size_t most, size_t classes, cot_error *err);
 void score_rows_fini(score_rows *rows);
 
 typedef struct score_interval {
     double value, low, high; /* 95 %; NaN: not defined on these rows */
+    double above;            /* share of the draws above 0, a 0 counting half: of a difference, how often b is more */
 } score_interval;
 /* temperature divides the logits. draws 0: no intervals. Same rows, seed and draws: the same numbers. */
 cot_status scores_of(score_interval out[SCORES], const score_rows *rows, double temperature, size_t draws,
@@ -42,6 +45,9 @@ cot_status scores_compare(score_interval out[SCORES], const score_rows *a, doubl
                           double temperature_b, size_t draws, uint64_t seed, cot_error *err);
 /* Of the lowest negative log-likelihood, from 0.05 to 20; 1 without rows. */
 double score_temperature(const score_rows *rows);
+
+/* Options that SCORE_AUC leaves out: every row has them as label, or none. */
+size_t score_left_out(const score_rows *rows);
 
 /* ---- what figures need ---- */
 void score_confusion(size_t *counts, const score_rows *rows); /* [classes,classes], rows: true */
