@@ -1,7 +1,7 @@
 /* Joint training (joint.h), the oracle's Trainer step by step:
  *     L_t = sum_s CE(l_t,s , y_s)                                  over the valid rows of each step
  *     L_s = sum_s CE(l_s , y_s) + kd * KD_s + ch * CH_s            with the teacher's new weights, which get no gradient
- *     KD_s = T² KL(softmax(l_t/T) || softmax(l_s/T)),  CH_s = w_s * KL(ku || kv)          opencl/training.h
+ *     KD_s = T² KL(softmax(l_t/T) || softmax(l_s/T)),  CH_s = w_s * KL(ku || kv)          opencl/learning.h
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine/joint_internal.h"
 

@@ -10,7 +10,7 @@
 #ifndef COT_ENGINE_PARAMETERS_H
 #define COT_ENGINE_PARAMETERS_H
 #include "engine/source.h"
-#include "opencl/training.h"
+#include "opencl/learning.h"
 
 enum { PARAMETER_NAME_MAX = 128, PARAMETER_RANK_MAX = 4 };
 

@@ -1,6 +1,6 @@
 /* Gradients of attention over tokens and of graph attention; probabilities are computed again. One thread per device.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "opencl/training_device.h"
+#include "opencl/learning_device.h"
 
 #include <math.h>
 

@@ -10,7 +10,7 @@
 typedef enum backward_id {
     BACKWARD_DOT,
     BACKWARD_PLAIN,
-    TRAINING_DROPOUT, /* those of training.h */
+    TRAINING_DROPOUT, /* those of learning.h */
     TRAINING_ACTIVATION_FROM,
     TRAINING_REPEAT,
     TRAINING_CROSS_ENTROPY,

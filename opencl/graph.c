@@ -1,7 +1,7 @@
 /* Launches for the teacher's memory: graph attention over few nodes, and the gates of its GRU cell. Each checks its
  * buffers' sizes, then binds and enqueues; nothing is allocated. One thread per device.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "opencl/training_device.h"
+#include "opencl/learning_device.h"
 
 static cot_status product_of(size_t *floats, size_t a, size_t b, size_t c, size_t d, const char *what, cot_error *err)
 {

@@ -2,7 +2,7 @@
  * (labels, the teacher) comes beside the pass. SPDX-License-Identifier: Apache-2.0 */
 #ifndef COT_REFERENCE_TRAINING_H
 #define COT_REFERENCE_TRAINING_H
-#include "opencl/training.h"
+#include "opencl/learning.h"
 #include "tests/reference_backward.h"
 
 /* What the losses read besides x. */

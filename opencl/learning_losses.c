@@ -1,5 +1,5 @@
-/* Losses with their gradients, and the optimiser (training.h). One thread per device. SPDX-License-Identifier: Apache-2.0 */
-#include "opencl/training_device.h"
+/* Losses with their gradients, and the optimiser (learning.h). One thread per device. SPDX-License-Identifier: Apache-2.0 */
+#include "opencl/learning_device.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
-/* Training's moves and dropout (training.h). Each checks its buffers' sizes, then binds and enqueues. One thread per device.
+/* Training's moves and dropout (learning.h). Each checks its buffers' sizes, then binds and enqueues. One thread per device.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "opencl/training_device.h"
+#include "opencl/learning_device.h"
 
 cot_status cot_training_prepare(cot_device *device, cot_error *err)
 {

@@ -4,8 +4,8 @@
  * Labels lie on the device as floats, one per row; a negative one masks its row.
  * Threads: as opencl.h. SPDX-License-Identifier: Apache-2.0 */
 /* clang-format off */
-#ifndef COT_OPENCL_TRAINING_H
-#define COT_OPENCL_TRAINING_H
+#ifndef COT_OPENCL_LEARNING_H
+#define COT_OPENCL_LEARNING_H
 #include "opencl/backward.h"
 
 /* Builds every kernel of this header now, as cot_backward_prepare does. */

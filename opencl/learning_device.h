@@ -1,9 +1,9 @@
 /* What the files of training share with graph attention: the same with factors on alpha.
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef COT_OPENCL_TRAINING_DEVICE_H
-#define COT_OPENCL_TRAINING_DEVICE_H
+#ifndef COT_OPENCL_LEARNING_DEVICE_H
+#define COT_OPENCL_LEARNING_DEVICE_H
 #include "opencl/backward_device.h"
-#include "opencl/training.h"
+#include "opencl/learning.h"
 
 /* As the functions without `masked`; factors [items, heads, nodes, nodes] or NULL. */
 cot_status graph_attention_masked_forward(cot_buffer *y, const cot_buffer *z, const cot_buffer *a_src,
