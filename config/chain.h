@@ -83,6 +83,7 @@ typedef struct cot_chain {
     cot_reader reader;
     bool has_other;           /* a second reader read the image too */
     cot_reader other;
+    bool calibrated;          /* certainties were calibrated on validation images; else the model's raw probabilities */
     size_t rows, cols;        /* of the source image; 0 when nothing was decoded */
     size_t n_steps;
     cot_answer *answers;      /* [n_steps]; NULL when refused before a model was asked */

@@ -1,6 +1,6 @@
 /* What a reading says in words: probabilities, the rationale of each step from the schema's phrase, the summary. Only
  * computed facts are filled in; nothing is worded about a step the model was not trained for.
- * Certainty is the raw softmax, which is not calibrated; the summary says so.
+ * Certainty is the softmax, calibrated where the package has temperatures; the summary says which.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine/model.h"
 
@@ -197,7 +197,10 @@ static void append_missing(char *text, size_t size, const cot_chain *chain, cons
  * repeated here: table, JSON and report show it beside the summary. */
 void chain_summarise(cot_chain *chain, const cot_steps *steps)
 {
-    static const char limits[] = "Certainties are the model's raw probabilities, not calibrated.";
+    const char *limits =
+        chain->calibrated
+            ? "Certainties were calibrated on validation images; on images of another origin they may be off."
+            : "Certainties are the model's raw probabilities, not calibrated.";
     char *text = chain->summary, readers[sizeof chain->summary / 2];
     const size_t size = sizeof chain->summary, last = chain->n_steps - 1;
     describe_readers(readers, sizeof readers, chain, steps);

@@ -1,15 +1,26 @@
 /* Pictures in, chains out: preprocess, encode once, answer every step that a reader was trained for; where two
  * read, compare them.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "engine/calibration.h"
 #include "engine/model.h"
 
 #include <string.h>
 
+/* One step's logits as certainties are made of them: divided by the reader's temperature (calibration.h). */
+static const float *calibrated(cot_model *m, const float *logits, const char *reader, size_t s)
+{
+    const model_card *card = package_card(m->package);
+    const float temperature = calibration_temperature(card, reader, m->steps->steps[s].id);
+    for (size_t c = 0; c < card->arch.classes[s]; c++) m->step[c] = logits[c] / temperature;
+    return m->step;
+}
+
 /* Picture i of the batch. */
-static cot_status make_chain(cot_chain **out, const cot_model *m, size_t i, cot_error *err)
+static cot_status make_chain(cot_chain **out, cot_model *m, size_t i, cot_error *err)
 {
     const model_card *card = package_card(m->package);
     const bool *supervised = m->readers == COT_READ_TEACHER ? card->teacher.supervised : card->supervised;
+    const char *reader = m->readers == COT_READ_TEACHER ? "teacher" : "student";
     const size_t first = i * m->n_logits;
     cot_status status;
     cot_chain *chain = NULL;
@@ -22,14 +33,16 @@ static cot_status make_chain(cot_chain **out, const cot_model *m, size_t i, cot_
         cot_answer *answer = &chain->answers[s];
         const cot_step *step = &m->steps->steps[s];
         if (supervised[s]) {
-            answer_fill(answer, step, m->logits + at);
+            answer_fill(answer, step, calibrated(m, m->logits + at, reader, s));
         } else {
             answer_unavailable(answer);
             chain->state = COT_CHAIN_PARTIAL;
         }
         if (chain->has_other && card->teacher.supervised[s])
-            COT_TRY(answer_compare(answer, step, m->other_logits + at, m->steps, m->other.role, err));
+            COT_TRY(answer_compare(answer, step, calibrated(m, m->other_logits + at, "teacher", s), m->steps,
+                                   m->other.role, err));
     }
+    chain->calibrated = calibration_there(card, reader);
     chain_summarise(chain, m->steps);
     *out = chain;
     chain = NULL;

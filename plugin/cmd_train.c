@@ -29,7 +29,7 @@ static const char help[] =
     "Examples:\n"
     "  stepcot train --stage encoder chest.jsonl -o run1 --epochs 24\n"
     "  stepcot train --resume run1\n"
-    "  stepcot infer --model run1/model image.dcm\n\n"
+    "  stepcot infer --package run1/model image.dcm\n\n"
     "Exit codes: 0 done, 1 data or checkpoint not as they must be, 2 wrong usage, 3 hyper-parameters, 4 model or "
     "device,\n"
     "5 file system, 6 stopped before the end (a checkpoint was written).\n" COT_NOT_A_DEVICE "\n";

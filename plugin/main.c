@@ -23,6 +23,8 @@ static const command commands[] = {
     {"lint", cot_cmd_lint, "say what viewers will stumble over in Structured Reports"},
     {"verify", cot_cmd_verify, "compare a golden folder's outputs with this device's"},
     {"train", cot_cmd_train, "train a model on labelled images"},
+    {"evaluate", cot_cmd_evaluate, "say how good a model is on labelled images"},
+    {"calibrate", cot_cmd_calibrate, "fit a package's certainties on validation images"},
     {"role", cot_cmd_role, NULL},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
@@ -34,7 +36,7 @@ static void print_help(FILE *stream)
             "Usage: %s COMMAND [ARGUMENTS]\n\nCommands:\n",
             COT_PROGRAM, COT_VERSION, COT_NOT_A_DEVICE, COT_PROGRAM);
     for (size_t i = 0; i < N_COMMANDS; i++)
-        if (commands[i].what) fprintf(stream, "  %-9s%s\n", commands[i].name, commands[i].what);
+        if (commands[i].what) fprintf(stream, "  %-10s%s\n", commands[i].name, commands[i].what);
     fprintf(stream,
             "\nEach command has --help. Begin with:\n"
             "  %s infer image.dcm                     read one image, print the table\n"

@@ -51,4 +51,6 @@ int cot_cmd_verify(int argc, char **argv);
 int cot_cmd_lint(int argc, char **argv);
 int cot_cmd_data(int argc, char **argv);
 int cot_cmd_train(int argc, char **argv);
+int cot_cmd_evaluate(int argc, char **argv);
+int cot_cmd_calibrate(int argc, char **argv);
 #endif

@@ -1,0 +1,179 @@
+/* stepcot evaluate: how good a package is on labelled images. SPDX-License-Identifier: Apache-2.0 */
+#include "plugin/evaluate.h"
+#include "plugin/plot.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "Usage: stepcot evaluate MANIFEST [--package DIR] [OPTIONS]\n\n"
+    "Reads the images of a split and prints per step: accuracy, AUC (one answer against the rest, mean), sensitivity,\n"
+    "specificity, precision, F1 (means over the answers that occur) and calibration error, each with a 95 % bootstrap\n"
+    "interval over patients. Another manifest gives the cross-data evaluation.\n\n"
+    "      --package DIR      model package (default: the model in the program)\n"
+    "      --model WORD       student (default) or teacher\n"
+    "      --split WORD       train, validation or test (default)\n"
+    "      --compare DIR      a second package on the same images: differences with paired intervals; with\n"
+    "      --compare-model WORD   student or teacher of it (default: as --model)\n"
+    "      --without WORD     ablation of the teacher: memory (nothing is written back) or text (prompts that say "
+    "nothing)\n"
+    "      --json             JSON instead of the table\n"
+    "  -o, --output FILE      also a self-contained page with confusion, ROC and reliability (report.html)\n"
+    "      --draws N          of the bootstrap (default 1000)\n"
+    "      --seed N           of the bootstrap (default 1)\n"
+    "      --images DIR       where the manifest's images are, when not where it says\n"
+    "      --steps FILE       a step schema other than the embedded one\n"
+    "      --device X         part of an OpenCL platform or device name, or cpu, or gpu (default: the best)\n\n"
+    "Examples:\n"
+    "  stepcot evaluate chest.jsonl --package run1/model\n"
+    "  stepcot evaluate chest.jsonl --package run2/model --compare run1/model -o report.html\n\n"
+    "Exit codes: 0 done, 1 data not as they must be, 2 wrong usage, 3 step schema, 4 model or device, 5 file "
+    "system.\n" COT_NOT_A_DEVICE "\n";
+
+typedef struct evaluate_words {
+    const char *package, *model, *split, *compare, *compare_model, *without, *output;
+    bool json;
+    unsigned draws, seed;
+    evaluation_order first, second;
+} evaluate_words;
+
+static bool take_model(cot_readers *readers, const char *word)
+{
+    return cot_readers_named(readers, word ? word : "") && *readers != COT_READ_BOTH;
+}
+
+static bool take_split(cot_split *split, const char *word)
+{
+    for (*split = 0; *split < COT_SPLITS; (*split)++)
+        if (!strcmp(word ? word : "test", cot_split_name(*split))) return true;
+    return false;
+}
+
+/* NULL, or what is wrong. */
+static const char *take_words(evaluate_words *w, evaluating *e)
+{
+    w->first.package = w->package;
+    w->second.package = w->compare;
+    if (!take_model(&w->first.readers, w->model)) return "--model is student or teacher";
+    if (!take_model(&w->second.readers, w->compare_model ? w->compare_model : w->model))
+        return "--compare-model is student or teacher";
+    if (!take_split(&e->split, w->split)) return "--split is train, validation or test";
+    if (w->compare_model && !w->compare) w->second.package = w->package;
+    if (!w->without) return NULL;
+    w->first.without_memory = !strcmp(w->without, "memory");
+    w->first.without_text = !strcmp(w->without, "text");
+    if (!w->first.without_memory && !w->first.without_text) return "--without is memory or text";
+    return w->first.readers == COT_READ_TEACHER ? NULL : "--without is of the teacher: add --model teacher";
+}
+
+static cot_status compare(score_interval **out, const evaluation *a, const evaluation *b, const evaluate_words *w,
+                          cot_error *err)
+{
+    cot_status status = COT_OK;
+    *out = calloc(a->n_steps * SCORES + 1, sizeof **out);
+    if (!*out) return cot_fail(err, COT_E_MEMORY, "no memory for the scores");
+    for (size_t s = 0; s < a->n_steps; s++)
+        if (a->available[s] && b->available[s])
+            COT_TRY(scores_compare(*out + s * SCORES, &b->rows[s], b->temperature[s], &a->rows[s], a->temperature[s],
+                                   w->draws, w->seed, err));
+done:
+    return status;
+}
+
+static void print_comparison(FILE *f, const evaluating *e, const evaluation *a, const evaluation *b,
+                             const score_interval *differences)
+{
+    fprintf(f, "\nCompared with %s %s (%s), on the same images and draws: first minus second [95 %% interval]\n",
+            b->reader.name, b->reader.version, b->reader_word);
+    for (size_t s = 0; s < a->n_steps; s++) {
+        if (!a->available[s] || !b->available[s]) continue;
+        fprintf(f, "%-14s", e->steps->steps[s].id);
+        for (int k = SCORE_ACCURACY; k <= SCORE_AUC; k++) {
+            const score_interval *d = &differences[s * SCORES + (size_t)k];
+            fprintf(f, "  %s %+.3f [%+.3f, %+.3f]%s", score_name((score_kind)k), d->value, d->low, d->high,
+                    d->low > 0 || d->high < 0 ? " *" : "");
+        }
+        fputs("\n", f);
+    }
+    fputs("* the interval does not hold 0\n", f);
+}
+
+static cot_status write_page(const char *path, const evaluating *e, const evaluation *v, const score_interval *scores,
+                             cot_error *err)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    if (!f) return cot_fail(err, COT_E_MEMORY, "no memory for the page");
+    page_begin(f, "Evaluation on labelled chest radiographs");
+    fputs("<p class=\"note\">" COT_NOT_A_DEVICE "</p>\n", f);
+    cot_status status = evaluation_figures(f, e, v, scores, err);
+    page_end(f, COT_PROGRAM " " COT_VERSION ". " COT_NOT_A_DEVICE);
+    if (fclose(f) != 0 && status == COT_OK) status = cot_fail(err, COT_E_MEMORY, "no memory for the page");
+    if (status == COT_OK) status = cot_file_write_durable(path, text, size, err);
+    free(text);
+    return status;
+}
+
+static int run(const evaluate_words *w, evaluating *e)
+{
+    cot_status status;
+    cot_error err = COT_ERROR_INIT;
+    evaluation a = {0}, b = {0};
+    score_interval *scores = NULL, *differences = NULL;
+    const bool two = w->compare || w->compare_model;
+    COT_TRY(evaluating_open(e, &err));
+    COT_TRY(evaluation_run(&a, e, &w->first, &err));
+    COT_TRY(evaluation_scores(&scores, &a, w->draws, w->seed, &err));
+    if (two) COT_TRY(evaluation_run(&b, e, &w->second, &err));
+    if (two) COT_TRY(compare(&differences, &a, &b, w, &err));
+    if (w->json)
+        COT_TRY(evaluation_json(stdout, e, &a, scores, two ? &b : NULL, differences, w->draws, w->seed, &err));
+    else
+        evaluation_print(stdout, e, &a, scores);
+    if (two && !w->json) print_comparison(stdout, e, &a, &b, differences);
+    if (w->output) COT_TRY(write_page(w->output, e, &a, scores, &err));
+done:
+    free(scores);
+    free(differences);
+    evaluation_fini(&a);
+    evaluation_fini(&b);
+    evaluating_close(e);
+    return status == COT_OK ? EXIT_SUCCESS : cli_failure("evaluate", &err);
+}
+
+int cot_cmd_evaluate(int argc, char **argv)
+{
+    evaluate_words w = {.draws = 1000, .seed = 1};
+    evaluating e = {.command = "evaluate"};
+    const cli_option options[] = {
+        {"package", 0, "DIR", NULL, &w.package, NULL, 0},
+        {"model", 0, "student|teacher", NULL, &w.model, NULL, 0},
+        {"split", 0, "train|validation|test", NULL, &w.split, NULL, 0},
+        {"compare", 0, "DIR", NULL, &w.compare, NULL, 0},
+        {"compare-model", 0, "student|teacher", NULL, &w.compare_model, NULL, 0},
+        {"without", 0, "memory|text", NULL, &w.without, NULL, 0},
+        {"json", 0, NULL, &w.json, NULL, NULL, 0},
+        {"output", 'o', "FILE", NULL, &w.output, NULL, 0},
+        {"draws", 0, "N", NULL, NULL, &w.draws, 100000},
+        {"seed", 0, "N", NULL, NULL, &w.seed, UINT32_MAX},
+        {"images", 0, "DIR", NULL, &e.images, NULL, 0},
+        {"steps", 0, "FILE", NULL, &e.steps_path, NULL, 0},
+        {"device", 0, "X", NULL, &e.device_match, NULL, 0},
+    };
+    size_t n;
+    int code = EXIT_USAGE;
+    const char **words = calloc((size_t)argc + 1, sizeof *words), *wrong = NULL;
+    if (words && cli_parse(argc, argv, options, sizeof options / sizeof *options, help, words, &n, &code)) {
+        if (n != 1)
+            code = cli_usage("evaluate", "name one MANIFEST");
+        else if ((wrong = take_words(&w, &e)))
+            code = cli_usage("evaluate", "%s", wrong);
+        else {
+            e.manifest_path = words[0];
+            code = run(&w, &e);
+        }
+    }
+    free(words);
+    return code;
+}

@@ -1,0 +1,53 @@
+/* Inside plugin/: answers of a package to the labelled images of a split, for evaluate and calibrate, and what is said of
+ * them. SPDX-License-Identifier: Apache-2.0 */
+#ifndef COT_EVALUATE_H
+#define COT_EVALUATE_H
+#include "engine/data.h"
+#include "engine/engine.h"
+#include "engine/scores.h"
+#include "plugin/cli.h"
+
+typedef struct evaluating { /* opened once, for any number of packages */
+    const char *manifest_path, *images, *steps_path, *device_match, *command;
+    cot_split split;
+    cot_steps *steps;
+    cot_manifest *manifest; /* only the split's cases */
+    size_t *patient;        /* [n] numbers from 0 */
+    size_t patients;
+    cot_sandbox *sandbox;
+    cot_device *device;
+} evaluating;
+/* Fill the first members; then the rest is opened, in the order that a sandbox needs. */
+cot_status evaluating_open(evaluating *e, cot_error *err);
+void evaluating_close(evaluating *e);
+
+typedef struct evaluation { /* one package's answers */
+    cot_reader reader;
+    char reader_word[17]; /* "student", "teacher" */
+    size_t n_steps;
+    bool *available;     /* [n_steps] the model answers it and there are labels */
+    score_rows *rows;    /* [n_steps] */
+    double *temperature; /* [n_steps] the package's, 1 without */
+    bool calibrated;
+} evaluation;
+typedef struct evaluation_order {
+    const char *package; /* folder, NULL: the embedded one */
+    cot_readers readers; /* student or teacher */
+    bool without_text;   /* teacher: prompts that say nothing */
+    bool without_memory; /* teacher: nothing is written back */
+} evaluation_order;
+cot_status evaluation_run(evaluation *out, evaluating *e, const evaluation_order *order, cot_error *err);
+void evaluation_fini(evaluation *v);
+
+/* ---- evaluate_report.c ---- */
+/* Per available step: n, scores [SCORES], 95 % intervals. Caller frees with free. */
+cot_status evaluation_scores(score_interval **out, const evaluation *v, size_t draws, uint64_t seed, cot_error *err);
+/* scores [n_steps * SCORES]; other: of a second package, with differences; NULL: none. */
+void evaluation_print(FILE *f, const evaluating *e, const evaluation *v, const score_interval *scores);
+cot_status evaluation_json(FILE *f, const evaluating *e, const evaluation *v, const score_interval *scores,
+                           const evaluation *other, const score_interval *differences, size_t draws, uint64_t seed,
+                           cot_error *err);
+/* The part of a page that shows one evaluation: table, confusion, ROC, reliability, step by step. */
+cot_status evaluation_figures(FILE *f, const evaluating *e, const evaluation *v, const score_interval *scores,
+                              cot_error *err);
+#endif
