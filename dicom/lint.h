@@ -9,6 +9,8 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <string>
+#include <vector>
 
 struct lint_code {
     size_t items = 0; /* in the sequence; one is right */

@@ -7,6 +7,9 @@
 #include "dicom/report_concepts.h"
 #include "dicom/report_internal.h"
 
+#include <string>
+#include <vector>
+
 struct measured_image {
     const report_source *source;
     const cot_chain *chain;

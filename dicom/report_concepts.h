@@ -4,6 +4,8 @@
 #define COT_REPORT_CONCEPTS_H
 #include "dicom/report_internal.h"
 
+#include <string>
+
 namespace concept_of
 {
 inline const cot_code language = {"121049", "DCM", "Language of Content Item and Descendants"};

@@ -258,10 +258,12 @@ TEST(other_reports_and_files_are_refused)
     cot_chain *chain = case_chain(steps, true), *read = NULL;
     cot_report_options options = case_options();
     cot_report_made made;
+    char absent[80];
+    snprintf(absent, sizeof absent, "%s/absent.dcm", folder);
     REQUIRE_OK(cot_report_write(&made, report_path, image_path, CASE_DIGEST, chain, steps, &options, CASE_NOW, &err));
     CHECK_FAILS(cot_report_read(&read, report_path, steps, &err), COT_E_INPUT, "no measurement report");
     CHECK_FAILS(cot_report_read(&read, image_path, steps, &err), COT_E_INPUT, "no measurement report");
-    CHECK_FAILS(cot_report_read(&read, "/nonexistent", steps, &err), COT_E_INPUT, "nonexistent");
+    CHECK_FAILS(cot_report_read(&read, absent, steps, &err), COT_E_IO, "absent");
     CHECK(read == NULL);
     cot_chain_destroy(chain);
 }
