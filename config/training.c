@@ -66,6 +66,9 @@ static const value run_values[] = {RUN("seed", VALUE_SEED, seed, NULL),
                    input_values[] = {RUN("size", VALUE_COUNT, size, NULL),
                                      RUN("width", VALUE_COUNT, width, NULL),
                                      RUN("dim", VALUE_COUNT, dim, NULL),
+                                     RUN("teacher-dim", VALUE_COUNT, teacher_dim, NULL),
+                                     RUN("teacher-heads", VALUE_COUNT, teacher_heads, NULL),
+                                     RUN("teacher-layers", VALUE_COUNT, teacher_layers, NULL),
                                      RUN("filter", VALUE_FLAG, bilinear, filter_words),
                                      RUN("store", VALUE_FLAG, store_float, store_words),
                                      VALUES_END},
@@ -215,6 +218,9 @@ static cot_status check_meaning(const cot_training *t, cot_stage stage, cot_erro
     if (!(s->lr > 0) || (stage == COT_STAGE_DISTILL && !(s->teacher_lr > 0)))
         return cot_fail(err, COT_E_CONFIG, "training: the learning rate of stage %s is 0: nothing would be learnt",
                         stage_words[stage]);
+    if (t->teacher_dim % t->teacher_heads)
+        return cot_fail(err, COT_E_CONFIG, "training: teacher-heads %u must divide teacher-dim %u", t->teacher_heads,
+                        t->teacher_dim);
     if (t->size % 32)
         return cot_fail(err, COT_E_CONFIG, "training: size %u is no multiple of 32, as ResNet-18 needs", t->size);
     return COT_OK;

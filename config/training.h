@@ -41,6 +41,7 @@ typedef struct cot_training {
     unsigned keep;         /* checkpoints kept besides the newest */
     unsigned min_labels;   /* a step with fewer labelled training images is not taught: not available in readings */
     unsigned size, width, dim; /* of a new model: input side, channels of ResNet-18's first stage, student's feature */
+    unsigned teacher_dim, teacher_heads, teacher_layers; /* of a new teacher */
     bool bilinear;         /* input filter; else bicubic */
     bool store_float;      /* resized images in memory as floats; else 8 bit */
     double rotate_deg, scale, shift, brightness, contrast; /* augmentation, at most so much either way; encoder only */

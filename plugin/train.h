@@ -51,6 +51,9 @@ typedef struct train_job {
 cot_status train_job_open(train_job *job, const train_request *request, cot_error *err);
 void train_job_close(train_job *job);
 
+/* ---- train_features.c: of the frozen encoder, and the teacher's prompts ---- */
+cot_status train_features_load(train_job *job, cot_error *err);
+
 /* ---- train_labels.c: what the manifest's labels teach ---- */
 cot_status train_labels_prepare(train_job *job, cot_error *err);
 

@@ -113,6 +113,13 @@ static cot_status make_learner(train_job *j, cot_error *err)
                              .class_weights = j->class_weights};
     for (size_t s = 0; s < j->data.n_steps; s++) j->data.n_logits += j->classes[s];
     j->loop.data = &j->data;
+    if (j->request->stage != COT_STAGE_ENCODER) {
+        const cot_status status = train_features_load(j, err);
+        if (status != COT_OK) return status;
+        j->data.features = j->features;
+        return learn_joint(&j->loop.learner, j->device, &j->request->training, j->request->stage, &j->data, &j->teacher,
+                           j->prompts, j->init, err);
+    }
     return learn_encoder(&j->loop.learner, j->device, &j->request->training, &j->data, j->init, err);
 }
 

@@ -46,8 +46,8 @@ static void describe(char text[1025], const train_job *j, const run_state *state
 
 static void attribute(char text[1025], const cot_manifest *m)
 {
-    snprintf(text, 1025, "%.600s%s%.400s", m->attribution[0] ? m->attribution : "not stated", m->terms[0] ? " Terms: " : "",
-             m->terms);
+    snprintf(text, 1025, "%.600s%s%.400s", m->attribution[0] ? m->attribution : "not stated",
+             m->terms[0] ? " Terms: " : "", m->terms);
 }
 
 /* ---- numbers ---- */
@@ -136,6 +136,70 @@ static cJSON *make_card(const train_job *j, const cJSON *lines, const run_state 
     return NULL;
 }
 
+/* ---- stages on a frozen encoder: the package that they began with, teacher and student put in ---- */
+static bool set_teacher(cJSON *card, const train_job *j, const char *training)
+{
+    const cJSON *old = cJSON_GetObjectItemCaseSensitive(card, "teacher"),
+                *prompts = cJSON_GetObjectItemCaseSensitive(old, "prompts");
+    char name[65], words[257], cut[757];
+    snprintf(name, sizeof name, "%.55s, teacher", cot_package_reader(j->init)->name);
+    snprintf(words, sizeof words, "%.256s",
+             cJSON_IsString(prompts) ? prompts->valuestring : "fixed random unit vectors");
+    snprintf(cut, sizeof cut, "%.756s", training);
+    cJSON *part = cJSON_CreateObject();
+    return part && cJSON_AddStringToObject(part, "name", name) && cJSON_AddStringToObject(part, "training", cut) &&
+           cJSON_AddStringToObject(part, "prompts", words) &&
+           cJSON_AddNumberToObject(part, "dim", (double)j->teacher.dim) &&
+           cJSON_AddNumberToObject(part, "heads", (double)j->teacher.heads) &&
+           cJSON_AddNumberToObject(part, "layers", (double)j->teacher.layers) &&
+           package_card_set(card, "teacher", part) && package_card_supervised(card, "teacher", j->supervised, j->steps);
+}
+
+static cJSON *changed_card(const train_job *j, const cJSON *lines, const run_state *state)
+{
+    char training[1025], attribution[1025];
+    const train_request *r = j->request;
+    cJSON *card = cJSON_Duplicate(package_card(j->init)->json, true);
+    describe(training, j, state);
+    attribute(attribution, j->manifest);
+    cJSON_DeleteItemFromObjectCaseSensitive(card, "calibration"); /* of other weights */
+    bool ok = card && set_teacher(card, j, training) && package_card_set(card, "recipe", recipe_of(j, state)) &&
+              package_card_set(card, "data_attribution", cJSON_CreateString(attribution));
+    if (ok && r->name[0]) ok = package_card_set(card, "name", cJSON_CreateString(r->name));
+    if (ok && r->version[0]) ok = package_card_set(card, "version", cJSON_CreateString(r->version));
+    if (ok && r->notice[0]) ok = package_card_set(card, "notice", cJSON_CreateString(r->notice));
+    if (ok && r->stage == COT_STAGE_DISTILL)
+        ok = package_card_set(card, "training", cJSON_CreateString(training)) &&
+             package_card_set(card, "metrics", metrics_of(j, lines, state)) &&
+             package_card_supervised(card, "steps", j->supervised, j->steps);
+    if (ok) return card;
+    cJSON_Delete(card);
+    return NULL;
+}
+
+/* Best weights, prompts, and what of the package they do not replace. Borrows all data; caller frees *out. */
+static cot_status merge(tensor **out, size_t *n, const train_job *j, const safetensors *best, cot_error *err)
+{
+    const weight_source source = package_source(j->init, "");
+    const size_t theirs = safetensors_count(source.file), ours = safetensors_count(best);
+    *n = 0;
+    *out = calloc(theirs + ours + 1, sizeof **out);
+    if (!*out) return cot_fail(err, COT_E_MEMORY, "no memory for %zu tensors", theirs + ours);
+    for (size_t i = 0; i < ours; i++) (*out)[(*n)++] = *safetensors_at(best, i);
+    for (size_t i = 0; i < theirs; i++) {
+        const tensor *t = safetensors_at(source.file, i);
+        if (!safetensors_find(best, t->name) && strcmp(t->name, PROMPTS_NAME) != 0) (*out)[(*n)++] = *t;
+    }
+    (*out)[(*n)++] = (tensor){.name = PROMPTS_NAME,
+                              .type = TENSOR_F32,
+                              .rank = 2,
+                              .shape = {j->steps->n_steps, j->teacher.dim},
+                              .count = j->steps->n_steps * j->teacher.dim,
+                              .bytes = j->steps->n_steps * j->teacher.dim * sizeof(float),
+                              .data = (const unsigned char *)j->prompts};
+    return COT_OK;
+}
+
 cot_status train_package(train_job *job, const run_state *state, cot_error *err)
 {
     cot_status status;
@@ -143,19 +207,24 @@ cot_status train_package(train_job *job, const run_state *state, cot_error *err)
     safetensors *best = NULL;
     cJSON *card = NULL, *lines = NULL;
     cot_package *made = NULL;
+    tensor *merged = NULL;
+    size_t n = 0;
     snprintf(path, sizeof path, "%s/best.safetensors", job->request->dir);
     COT_TRY(safetensors_open(&best, path, err));
     COT_TRY(train_log_read(&lines, job->request->dir, err));
-    card = make_card(job, lines, state);
+    const bool whole = job->request->stage == COT_STAGE_ENCODER;
+    card = whole ? make_card(job, lines, state) : changed_card(job, lines, state);
     if (!card) {
         status = cot_fail(err, COT_E_MEMORY, "no memory for model.json");
         goto done;
     }
     snprintf(path, sizeof path, "%s/model", job->request->dir);
-    COT_TRY(package_write(path, card, safetensors_at(best, 0), safetensors_count(best),
+    if (!whole) COT_TRY(merge(&merged, &n, job, best, err));
+    COT_TRY(package_write(path, card, whole ? safetensors_at(best, 0) : merged, whole ? safetensors_count(best) : n,
                           !job->request->training.weights_f32, err));
     COT_TRY(cot_package_open(&made, path, job->steps, err)); /* as the node would */
 done:
+    free(merged);
     cot_package_close(made);
     cJSON_Delete(card);
     cJSON_Delete(lines);

@@ -175,6 +175,40 @@ TEST(what_a_resume_must_not_accept_is_named)
     CHECK_NUMBER(train_until("train --resume kept", "kept", 2, SIGTERM), 6); /* from the one before */
 }
 
+TEST(teacher_and_student_learn_on_frozen_features_and_go_on_after_a_kill)
+{
+    char path[160];
+    cot_package *package = NULL;
+    cot_steps *steps = NULL;
+#define FROZEN " --batch 8 --min-labels 2 --cache cache --weights f32 --lr 0.003 --schedule constant "
+    first_run();
+    CHECK_SAYS("train --stage teacher manifest.jsonl --init whole/model -o teacher --epochs 4 --teacher-dim 16" FROZEN,
+               0, "teacher/model is the model of epoch");
+    CHECK_SAYS("train --stage distill manifest.jsonl --init teacher/model -o distill --epochs 4" FROZEN, 0,
+               "distill/model is the model of epoch");
+    CHECK_NUMBER(train_until("train --stage distill manifest.jsonl --init teacher/model -o again3 --epochs 4" FROZEN,
+                             "again3", 1, SIGKILL),
+                 -SIGKILL);
+    CHECK_SAYS("train --resume again3 --cache cache", 0, "again3/model");
+    CHECK(world_same(&world, "distill/model/weights.safetensors", "again3/model/weights.safetensors"));
+    CHECK(!world_same(&world, "distill/model/weights.safetensors", "teacher/model/weights.safetensors"));
+    REQUIRE_OK(cot_steps_load(&steps, NULL, &err));
+    snprintf(path, sizeof path, "%s/distill/model", world.folder);
+    REQUIRE_OK(cot_package_open(&package, path, steps, &err));
+    const model_card *card = package_card(package);
+    CHECK(card->arch.teacher.dim == 16 && card->teacher.supervised[0] && !card->teacher.supervised[1]);
+    CHECK_HAS(card->training, "Stage distill");
+    cot_package_close(package);
+    cot_steps_destroy(steps);
+    CHECK_NUMBER(
+        world_run(&world, cot_cmd_evaluate,
+                  "evaluate manifest.jsonl --package distill/model --model teacher --without memory --draws 20"),
+        0);
+    CHECK_NUMBER(world_run(&world, cot_cmd_evaluate,
+                           "evaluate manifest.jsonl --package distill/model --model teacher --without text --draws 20"),
+                 0);
+}
+
 TEST(commands_that_cannot_be_right_are_refused)
 {
     first_run();
