@@ -110,7 +110,7 @@ static int run(const char *folder, cot_readers readers, bool dry, evaluating *e)
     cot_error err = COT_ERROR_INIT;
     evaluation v = {0};
     calibrated *c = NULL;
-    const evaluation_order order = {folder, readers, false, false};
+    const evaluation_order order = {.package = folder, .readers = readers};
     COT_TRY(evaluating_open(e, &err));
     COT_TRY(evaluation_run(&v, e, &order, &err));
     c = calloc(v.n_steps + 1, sizeof *c);

@@ -155,6 +155,7 @@ static int run(const train_request *r)
     COT_TRY(train_loop_run(&end, &state, &job->loop, r->resume, &err));
     COT_TRY(train_watch_end(&watching, end, &state, &err));
     if (end != TRAIN_INTERRUPTED) COT_TRY(train_package(job, &state, &err));
+    if (end != TRAIN_INTERRUPTED) COT_TRY(train_report(job, &state, &err));
 done:
     train_watch_close(&watching);
     train_job_close(job);

@@ -52,6 +52,16 @@ static cot_status keep_split(evaluating *e, cot_error *err)
     return cot_fail(err, COT_E_INPUT, "%s: no image is in the %s split", e->manifest_path, cot_split_name(e->split));
 }
 
+cot_status evaluating_open_data(evaluating *e, cot_error *err)
+{
+    cot_status status;
+    COT_TRY(cot_steps_load(&e->steps, e->steps_path, err));
+    COT_TRY(cot_manifest_open(&e->manifest, e->manifest_path, e->images, e->steps, NULL, err));
+    COT_TRY(keep_split(e, err));
+done:
+    return status;
+}
+
 cot_status evaluating_open(evaluating *e, cot_error *err)
 {
     cot_status status;
@@ -60,9 +70,7 @@ cot_status evaluating_open(evaluating *e, cot_error *err)
     const cot_sandbox_limits limits = {DECODE_TIMEOUT_S, DECODE_MEMORY_MIB,
                                        cores > 0 && cores <= CORES_MOST ? (unsigned)cores : 1};
     cot_device_options options = COT_DEVICE_OPTIONS_INIT;
-    COT_TRY(cot_steps_load(&e->steps, e->steps_path, err));
-    COT_TRY(cot_manifest_open(&e->manifest, e->manifest_path, e->images, e->steps, NULL, err));
-    COT_TRY(keep_split(e, err));
+    COT_TRY(evaluating_open_data(e, err));
     COT_TRY(cot_sandbox_create(&e->sandbox, &limits, e->steps, err));
     options.match = e->device_match;
     options.cache_dir = cli_cache_folder(cache, sizeof cache) ? cache : NULL;
@@ -164,7 +172,7 @@ cot_status evaluation_run(evaluation *out, evaluating *e, const evaluation_order
     snprintf(out->reader_word, sizeof out->reader_word, "%s", cot_readers_name(order->readers));
     const model_card *card = package_card(package);
     const train_images_order images = {e->manifest, card->size, card->filter, true, NULL, e->command};
-    COT_TRY(train_images_load(&pictures, &key, e->sandbox, e->device, &images, err));
+    if (!order->pictures) COT_TRY(train_images_load(&pictures, &key, e->sandbox, e->device, &images, err));
     COT_TRY(cot_model_create_for(&model, e->device, package, e->steps, order->readers, BATCH, err));
     if (order->readers == COT_READ_TEACHER) COT_TRY(ablate(model, order, err));
     logits = calloc(e->manifest->n * cot_model_logit_count(model) + 1, sizeof *logits);
@@ -175,7 +183,7 @@ cot_status evaluation_run(evaluation *out, evaluating *e, const evaluation_order
         status = cot_fail(err, COT_E_MEMORY, "no memory for the answers");
         goto done;
     }
-    COT_TRY(run_model(logits, model, card, &pictures, err));
+    COT_TRY(run_model(logits, model, card, order->pictures ? order->pictures : &pictures, err));
     COT_TRY(take_rows(out, e, package, order, logits, err));
 done:
     free(logits);

@@ -4,6 +4,7 @@
 #define COT_EVALUATE_H
 #include "engine/data.h"
 #include "engine/engine.h"
+#include "engine/picture_set.h"
 #include "engine/scores.h"
 #include "plugin/cli.h"
 
@@ -19,6 +20,7 @@ typedef struct evaluating { /* opened once, for any number of packages */
 } evaluating;
 /* Fill the first members; then the rest is opened, in the order that a sandbox needs. */
 cot_status evaluating_open(evaluating *e, cot_error *err);
+cot_status evaluating_open_data(evaluating *e, cot_error *err); /* without sandbox and device */
 void evaluating_close(evaluating *e);
 
 typedef struct evaluation { /* one package's answers */
@@ -31,10 +33,11 @@ typedef struct evaluation { /* one package's answers */
     bool calibrated;
 } evaluation;
 typedef struct evaluation_order {
-    const char *package; /* folder, NULL: the embedded one */
-    cot_readers readers; /* student or teacher */
-    bool without_text;   /* teacher: prompts that say nothing */
-    bool without_memory; /* teacher: nothing is written back */
+    const char *package;         /* folder, NULL: the embedded one */
+    cot_readers readers;         /* student or teacher */
+    bool without_text;           /* teacher: prompts that say nothing */
+    bool without_memory;         /* teacher: nothing is written back */
+    const picture_set *pictures; /* of the split, already resized for the package; NULL: read */
 } evaluation_order;
 cot_status evaluation_run(evaluation *out, evaluating *e, const evaluation_order *order, cot_error *err);
 void evaluation_fini(evaluation *v);

@@ -73,4 +73,7 @@ void train_watch_close(train_watching *w);
 /* ---- train_package.c ---- */
 /* RUN/model from RUN/best.safetensors. */
 cot_status train_package(train_job *job, const run_state *state, cot_error *err);
+
+/* ---- train_report.c ---- */
+cot_status train_report(const train_job *job, const run_state *state, cot_error *err);
 #endif

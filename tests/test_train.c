@@ -92,6 +92,8 @@ TEST(a_run_ends_with_a_package_that_has_learnt_and_says_how)
     CHECK(command("test $(grep -c '\"event\":\"epoch\"' whole/log.jsonl) = 6 && grep -q '\"event\":\"%s\"' whole/%s",
                   "end", "log.jsonl"));
     CHECK(command("ls %s/*.rows > /dev/null%s", "cache", ""));
+    CHECK(command("grep -q \"validation accuracy\" whole/report.html && grep -q \"%s\" whole/report.html%s",
+                  "ROC curves", ""));
     CHECK_NUMBER(checkpoints("whole"), 2);
 }
 
