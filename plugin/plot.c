@@ -6,7 +6,7 @@
 /* Okabe and Ito: told apart by people who do not see all colours. */
 static const char *const colours[PLOT_COLOURS] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                                   "#e69f00", "#56b4e9", "#000000", "#888888"};
-enum { WIDE = 360, HIGH = 230, LEFT = 46, RIGHT = 10, TOP = 10, BOTTOM = 36, TICKS = 5 };
+enum { WIDE = 360, HIGH = 230, LEFT = 56, RIGHT = 10, TOP = 10, BOTTOM = 36, TICKS = 5 };
 
 /* ---- the page ---- */
 static const char style[] =
@@ -22,7 +22,8 @@ static const char style[] =
     ".legend{list-style:none;margin:.2rem 0;padding:0;font-size:.8rem;display:flex;flex-wrap:wrap;gap:.1rem .9rem}"
     ".legend svg{display:inline;width:1.6rem;height:.6rem}"
     ".wide{overflow-x:auto}table{border-collapse:collapse;font-size:.85rem}"
-    "th,td{padding:.2rem .5rem;border:1px solid #ccc;text-align:right;font-variant-numeric:tabular-nums}"
+    "td small{white-space:nowrap}th,td{padding:.2rem .5rem;border:1px solid "
+    "#ccc;text-align:right;font-variant-numeric:tabular-nums}"
     "th{font-weight:600;background:#f4f4f4}th.left,td.left{text-align:left}"
     "td{-webkit-print-color-adjust:exact;print-color-adjust:exact}"
     "footer{margin-top:2rem;font-size:.8rem;color:#444;border-top:1px solid #bbb}"
@@ -235,7 +236,7 @@ void page_confusion(FILE *f, const size_t *counts, const char *const *names, siz
         for (size_t c = 0; c < n; c++) {
             const double share = sum ? (double)counts[r * n + c] / (double)sum : 0;
             fprintf(f, "<td style=\"background:rgba(%s,%.2f)%s\">%zu</td>", r == c ? "0,114,178" : "213,94,0",
-                    0.85 * share, share > 0.6 ? ";color:#fff" : "", counts[r * n + c]);
+                    0.85 * share, share > 0.8 ? ";color:#fff" : "", counts[r * n + c]);
         }
         fprintf(f, "<td>%zu</td></tr>\n", sum);
     }
