@@ -137,6 +137,7 @@ cot_status clip_plan(clip *m, cot_arena *arena, size_t max_batch, cot_error *err
     COT_TRY(cot_arena_reserve(arena, &a->cls, max_batch * width, err));
     COT_TRY(cot_arena_reserve(arena, &a->cls_h, max_batch * width, err));
     COT_TRY(cot_arena_reserve(arena, &a->query, max_batch * width, err));
+    COT_TRY(cot_arena_reserve(arena, &a->mid, max_batch * width, err));
 done:
     return status;
 }
@@ -192,9 +193,9 @@ static cot_status last_block_forward(clip *m, const transformer_block *b, size_t
     COT_TRY(cot_linear_forward(c->query, c->cls_h, b->query, n, NULL, COT_ACT_NONE, err));
     COT_TRY(cot_attention_forward(c->cls_h, c->query, a->qkv, NULL, &shape, err));
     COT_TRY(cot_row_forward(c->cls, a->x, n, m->tokens, 0, width, err));
-    COT_TRY(cot_linear_forward(c->cls, c->cls_h, b->out, n, c->cls, COT_ACT_NONE, err));
-    COT_TRY(norm_forward(c->cls_h, &b->norm2, c->cls, n, COT_ACT_NONE, err));
-    COT_TRY(transformer_mlp(c->cls, b, a, c->cls_h, c->cls, n, err));
+    COT_TRY(cot_linear_forward(c->mid, c->cls_h, b->out, n, c->cls, COT_ACT_NONE, err));
+    COT_TRY(norm_forward(c->cls_h, &b->norm2, c->mid, n, COT_ACT_NONE, err));
+    COT_TRY(transformer_mlp(c->cls, b, a, c->cls_h, c->mid, n, err));
 done:
     return status;
 }

@@ -12,6 +12,7 @@ extern const clip_normalisation clip_published; /* of every published CLIP */
 typedef struct clip_acts {
     transformer_acts block;
     cot_buffer *cls, *cls_h, *query; /* [n,width] the class token alone */
+    cot_buffer *mid;                 /* [n,width] between attention and MLP of the last block */
 } clip_acts;
 typedef struct clip {
     clip_shape shape;

@@ -230,3 +230,12 @@ cot_status densenet_forward(cot_buffer *feature, densenet *m, const cot_buffer *
 done:
     return status;
 }
+
+cot_status densenet_last(const cot_buffer **out, const densenet *m, size_t n, cot_error *err)
+{
+    const densenet_acts *a = &m->acts;
+    const dense_block *last = &m->block[m->shape.n_blocks - 1];
+    *out = a->normed;
+    return cot_norm_pool_forward(a->normed, rows_of(m->features), a->now, last->whole, last->norm.scale,
+                                 last->norm.shift, n, last->side, last->side, m->features, 1, COT_ACT_RELU, err);
+}

@@ -64,6 +64,10 @@ cot_status cot_model_create_for(cot_model **out, cot_device *device, const cot_p
 void cot_model_destroy(cot_model *model);
 
 typedef struct cot_picture { const float *grey; size_t rows, cols; } cot_picture; /* 0 black … 1 white, row-major */
+/* Whether cot_model_read also says what each answer rests on: regions, places and influences (chain.h). Off at first; the first
+ * time it is turned on takes memory, for an image tower also on the device. keep_maps: the relevance maps stay in the chains.
+ * Only a student's answers are explained: the teacher's, where it reads alone, stay neither located nor weighed. */
+cot_status cot_model_explain(cot_model *model, bool on, bool keep_maps, cot_error *err);
 /* n <= max_batch pictures -> n chains (caller destroys each). Rationale and summary are filled in. */
 cot_status cot_model_read(cot_model *model, cot_chain **out, const cot_picture *pictures, size_t n, cot_error *err);
 
@@ -74,7 +78,7 @@ size_t cot_model_input_size(const cot_model *model);
 size_t cot_model_logit_count(const cot_model *model);
 
 /* Times of the last cot_model_read in milliseconds, device finished after each stage (only when timing is on). */
-typedef struct cot_model_times { double preprocess, encoder, heads; } cot_model_times;
+typedef struct cot_model_times { double preprocess, encoder, heads, evidence; } cot_model_times;
 void cot_model_timing(cot_model *model, bool on);
 cot_model_times cot_model_times_read(const cot_model *model);
 

@@ -1,9 +1,10 @@
-/* What an answer rests on: where in the image (relevance map, regions) and on which earlier steps (influences).
+/* What a student's answer rests on: where in the image (relevance map, regions) and on which earlier steps (influences).
+ * Influence of step t on step s > t: the probability of the answer as given, minus its probability in the same chain
+ * without t's write-back; of steps that were answered.
  * Map, for an encoder that ends in a mean over its last activation A [cells, channels]: Grad-CAM (arXiv 1610.02391),
  *     map_p = max(0, sum_c A_pc . dlogit/dv_c),  v_c the mean of A over the cells
- * whose sum over the cells, without the cut at 0, is what the logit owes to the image to first order.
- * Influence of step t on step s > t: the probability of the answer as given, minus its probability in the same chain
- * without t's write-back.
+ * whose sum over the cells, without the cut at 0, is what the logit owes to the image to first order. Of a vision
+ * transformer: clip_evidence.h.
  * Threads: one at a time per object.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef COT_ENGINE_EVIDENCE_H
@@ -12,25 +13,25 @@
 
 typedef struct evidence {
     student_host student;
-    float *gradient; /* [features] */
-    float *without;  /* [n_logits] */
-    float *map;      /* [cells_max] */
-    size_t cells_max;
+    float *without; /* [n_logits] */
 } evidence;
-/* temperature: what logits of a step are divided by before the softmax, [n_steps]; NULL: 1. Both borrowed for the call. */
-typedef struct evidence_image {
-    const float *feature;    /* [features] */
-    const float *activation; /* [map_rows, map_cols, features], the feature is its mean; NULL: no maps are made */
-    size_t map_rows, map_cols;
-    const float *temperature;
-    bool keep_maps; /* in the answers, for explain */
-} evidence_image;
-
-cot_status evidence_init(evidence *e, const weight_source *source, const student_shape *shape, size_t cells_max,
-                         cot_error *err);
+cot_status evidence_init(evidence *e, const weight_source *source, const student_shape *shape, cot_error *err);
 void evidence_fini(evidence *e);
-/* Regions, maps and influences of every available answer; chain->rows and cols say how large the image is. An answer that
- * says that nothing is there gets no region. */
-cot_status evidence_fill(evidence *e, cot_chain *chain, const cot_steps *steps, const evidence_image *image,
-                         cot_error *err);
+/* From one image's feature [features]: the influences on every available answer and, unless gradients is NULL, the gradient
+ * of each available answer's logit in the feature: gradients [n_steps, features], zeros for the others.
+ * temperature: what logits of a step are divided by before the softmax, [n_steps]; NULL: 1. */
+cot_status evidence_weigh(evidence *e, cot_chain *chain, const float *feature, const float *temperature,
+                          float *gradients, cot_error *err);
+
+/* map [cells] >= 0 from activation [cells, features] and the logit's gradient in their mean */
+void evidence_grad_cam(float *map, const float *activation, size_t cells, const float *gradient, size_t features);
+
+typedef struct evidence_maps {
+    const float *maps; /* [n_steps, side, side], those of unavailable steps are not looked at */
+    size_t side;
+    bool keep; /* in the answers, for explain */
+} evidence_maps;
+/* Regions of every available answer; chain->rows and cols say how large the image is. An answer that says that nothing is
+ * there gets no region. */
+cot_status evidence_locate(cot_chain *chain, const cot_steps *steps, const evidence_maps *maps, cot_error *err);
 #endif

@@ -60,6 +60,8 @@ void resnet18_fini(resnet18 *m);
 /* Reserves the activations for max_batch images. */
 cot_status resnet18_plan(resnet18 *m, cot_arena *arena, size_t max_batch, cot_error *err);
 cot_status resnet18_forward(cot_buffer *feature, resnet18 *m, const cot_buffer *image, size_t n, cot_error *err);
+/* What the last forward took the mean of: [n,side,side,features]. Borrowed. */
+const cot_buffer *resnet18_last(const resnet18 *m, size_t *side);
 /* The i-th convolution in state-dict order, NULL behind the last. */
 conv_layer *resnet18_conv(resnet18 *m, size_t i);
 
@@ -94,6 +96,8 @@ cot_status densenet_init(densenet *m, cot_device *device, const cot_package *pac
 void densenet_fini(densenet *m);
 cot_status densenet_plan(densenet *m, cot_arena *arena, size_t max_batch, cot_error *err);
 cot_status densenet_forward(cot_buffer *feature, densenet *m, const cot_buffer *image, size_t n, cot_error *err);
+/* What the last forward, of n images, took the mean of: [n,side,side,features], side that of the last block. Borrowed. */
+cot_status densenet_last(const cot_buffer **out, const densenet *m, size_t n, cot_error *err);
 /* The i-th convolution in state-dict order, NULL behind the last. */
 conv_layer *densenet_conv(densenet *m, size_t i);
 

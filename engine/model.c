@@ -125,6 +125,7 @@ void cot_model_destroy(cot_model *model)
 {
     if (!model) return;
     cot_resampler_destroy(model->resampler);
+    model_evidence_fini(model);
     student_fini(&model->student);
     teacher_fini(&model->teacher);
     encoder_fini(&model->encoder);

@@ -3,8 +3,20 @@
 #ifndef COT_ENGINE_MODEL_H
 #define COT_ENGINE_MODEL_H
 #include "engine/encoder.h"
+#include "engine/encoder_evidence.h"
+#include "engine/evidence.h"
 #include "engine/layers.h"
 #include "engine/teacher.h"
+
+/* What cot_model_explain adds; zero while it is off. */
+typedef struct model_evidence {
+    bool on, keep_maps, ready;
+    evidence student;
+    encoder_evidence encoder;
+    float *features, *gradients,
+        *maps;          /* host: [max_batch,features], [max_batch,n_steps,features], and maps of all of these */
+    float *temperature; /* [n_steps] of the student */
+} model_evidence;
 
 struct cot_model {
     cot_device *device;
@@ -22,7 +34,8 @@ struct cot_model {
     cot_buffer *feature; /* [max_batch,features] */
     float *logits;       /* host, [max_batch,n_logits], steps side by side, of the reader whose answers are the chain */
     float *other_logits; /* the same of the second reader */
-    float *step;          /* host, [max_batch,n_logits], step behind step as the device has them */
+    float *step;         /* host, [max_batch,n_logits], step behind step as the device has them */
+    model_evidence evidence;
     bool timing;
     cot_model_times times;
 };
@@ -33,6 +46,10 @@ cot_status model_preprocess(cot_model *model, const cot_picture *pictures, size_
 cot_status model_forward(cot_model *model, size_t n, cot_error *err);
 /* The second half of it: model->feature -> logits of all readers */
 cot_status model_heads(cot_model *model, size_t n, cot_error *err);
+/* model_evidence.c: regions and influences of n chains whose answers, rows and cols are filled in, from what model_forward left
+ * on the device. Nothing where explaining is off. */
+cot_status model_evidence_fill(cot_model *model, cot_chain *const *chains, size_t n, cot_error *err);
+void model_evidence_fini(cot_model *model);
 /* Milliseconds of a clock that only runs forward; finishes the device first when timing is on. */
 cot_status model_clock(double *ms, cot_model *model, cot_error *err);
 

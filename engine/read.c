@@ -15,39 +15,46 @@ static const float *calibrated(cot_model *m, const float *logits, const char *re
     return m->step;
 }
 
-/* Picture i of the batch. */
-static cot_status make_chain(cot_chain **out, cot_model *m, size_t i, cot_error *err)
+/* The answers to picture i of the batch, not yet what is said about them. */
+static cot_status begin_chain(cot_chain **out, cot_model *m, const cot_picture *picture, size_t i, cot_error *err)
 {
     const model_card *card = package_card(m->package);
     const bool *supervised = m->readers == COT_READ_TEACHER ? card->teacher.supervised : card->supervised;
     const char *reader = m->readers == COT_READ_TEACHER ? "teacher" : "student";
     const size_t first = i * m->n_logits;
     cot_status status;
-    cot_chain *chain = NULL;
-    COT_TRY(cot_chain_create(&chain, m->steps, err));
+    COT_TRY(cot_chain_create(out, m->steps, err));
+    cot_chain *chain = *out;
     chain->reader = m->reader;
     chain->has_other = m->readers == COT_READ_BOTH;
     if (chain->has_other) chain->other = m->other;
+    chain->calibrated = calibration_there(card, reader);
     chain->state = COT_CHAIN_COMPLETE;
+    chain->rows = picture->rows;
+    chain->cols = picture->cols;
     for (size_t s = 0, at = first; s < m->steps->n_steps; at += card->arch.classes[s], s++) {
-        cot_answer *answer = &chain->answers[s];
-        const cot_step *step = &m->steps->steps[s];
         if (supervised[s]) {
-            answer_fill(answer, step, calibrated(m, m->logits + at, reader, s));
+            answer_fill(&chain->answers[s], &m->steps->steps[s], calibrated(m, m->logits + at, reader, s));
         } else {
-            answer_unavailable(answer);
+            answer_unavailable(&chain->answers[s]);
             chain->state = COT_CHAIN_PARTIAL;
         }
-        if (chain->has_other && card->teacher.supervised[s])
-            COT_TRY(answer_compare(answer, step, calibrated(m, m->other_logits + at, "teacher", s), m->steps,
-                                   m->other.role, err));
     }
-    chain->calibrated = calibration_there(card, reader);
-    chain_summarise(chain, m->steps);
-    *out = chain;
-    chain = NULL;
 done:
-    cot_chain_destroy(chain);
+    return status;
+}
+
+/* Everything that is said of picture i's answers. */
+static cot_status end_chain(cot_chain *chain, cot_model *m, size_t i, cot_error *err)
+{
+    const model_card *card = package_card(m->package);
+    cot_status status = COT_OK;
+    for (size_t s = 0, at = i * m->n_logits; s < m->steps->n_steps; at += card->arch.classes[s], s++)
+        if (chain->has_other && card->teacher.supervised[s])
+            COT_TRY(answer_compare(&chain->answers[s], &m->steps->steps[s],
+                                   calibrated(m, m->other_logits + at, "teacher", s), m->steps, m->other.role, err));
+    chain_summarise(chain, m->steps);
+done:
     return status;
 }
 
@@ -63,7 +70,9 @@ cot_status cot_model_read(cot_model *model, cot_chain **out, const cot_picture *
     COT_TRY(model_clock(&end, model, err));
     if (model->timing) model->times.preprocess = end - start;
     COT_TRY(model_forward(model, n, err));
-    for (size_t i = 0; i < n; i++) COT_TRY(make_chain(&out[i], model, i, err));
+    for (size_t i = 0; i < n; i++) COT_TRY(begin_chain(&out[i], model, &pictures[i], i, err));
+    COT_TRY(model_evidence_fill(model, out, n, err));
+    for (size_t i = 0; i < n; i++) COT_TRY(end_chain(out[i], model, i, err));
 done:
     for (size_t i = 0; status != COT_OK && i < n; i++) {
         cot_chain_destroy(out[i]);

@@ -128,3 +128,9 @@ cot_status resnet18_forward(cot_buffer *feature, resnet18 *m, const cot_buffer *
 done:
     return status;
 }
+
+const cot_buffer *resnet18_last(const resnet18 *m, size_t *side)
+{
+    *side = conv_out_h(&m->block[RESNET18_BLOCKS - 1].conv2);
+    return RESNET18_BLOCKS % 2 ? m->acts.out : m->acts.in;
+}
