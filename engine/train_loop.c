@@ -200,7 +200,8 @@ cot_status train_loop_run(train_end *end, run_state *state, const train_loop *lo
     COT_TRY(prepare(&r, err));
     if (resume) COT_TRY(restore(&r, err));
     COT_TRY(go(&r, end, err));
-    if (*end != TRAIN_INTERRUPTED && !r.schedule.state.best_epoch) COT_TRY(save_best(&r, err)); /* no measure: the last */
+    if (*end != TRAIN_INTERRUPTED && !r.schedule.state.best_epoch)
+        COT_TRY(save_best(&r, err)); /* no measure: the last */
     *state = r.state;
     state->schedule = r.schedule.state;
 done:
