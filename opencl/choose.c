@@ -96,7 +96,7 @@ cot_status cot_device_peak(cot_device *device, double seconds, double *gflops, c
     enum { CHAINS = 12 }; /* as in peak.cl */
     cot_status status = COT_OK;
     cot_buffer *out = NULL;
-    const size_t per_unit = device->info.type == COT_DEVICE_CPU ? device->local[KERNEL_PEAK] : 2048;
+    const size_t per_unit = device->info.type == COT_DEVICE_CPU ? kernel_wish(device) : 2048;
     const size_t items = device->info.compute_units * per_unit;
     double took = 0, best = 0;
     cl_int steps = 1000;

@@ -302,7 +302,6 @@ cot_status cot_device_open(cot_device **out, const cot_device_options *options, 
     COT_TRY(open_queue(device, err));
     cache_open(device, options->cache_dir);
     COT_TRY(programs_build(device, options, err));
-    COT_TRY(kernels_create(device, err));
     device->gemm = options->gemm;
     device->separate = options->separate;
     device_progress(options, "choice of GEMM", FAMILY_COUNT);

@@ -73,7 +73,7 @@ struct cot_device {
     cl_command_queue queue;
     cl_program programs[FAMILY_COUNT];
     cl_kernel kernels[KERNEL_COUNT];
-    size_t local[KERNEL_COUNT]; /* legal local size of each kernel */
+    size_t local[KERNEL_COUNT]; /* legal local size of each kernel made so far */
     tile_plan tile;
     size_t align; /* bytes a sub-buffer must start at a multiple of */
     cot_gemm_choice gemm;
@@ -129,7 +129,6 @@ typedef struct kernel_arg {
     {                                                                                                                  \
         sizeof(v), &(v)                                                                                                \
     }
-cot_status kernels_create(cot_device *device, cot_error *err);
 void kernels_destroy(cot_device *device);
 /* Binds all arguments and enqueues; global[] are the wanted work-items, rounded up to the kernel's local size. */
 cot_status kernel_launch(cot_device *device, kernel_id id, const kernel_arg *args, cl_uint n_args, size_t global0,
@@ -140,6 +139,8 @@ cot_status kernel_launch(cot_device *device, kernel_id id, const kernel_arg *arg
 /* The same for a kernel that is not in the table. */
 cot_status kernel_enqueue(cot_device *device, cl_kernel kernel, const char *name, size_t local0, const kernel_arg *args,
                           cl_uint n_args, size_t global0, size_t global1, cot_error *err);
+/* Local size that a kernel of the table asks for, but for the tile's. */
+size_t kernel_wish(const cot_device *device);
 /* Largest power of two the kernel may have as work-group size here, at most `wish`. */
 size_t kernel_local(cl_kernel kernel, cl_device_id id, size_t wish);
 

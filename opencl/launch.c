@@ -1,4 +1,4 @@
-/* Launches: the table of all kernels, made once when the device opens, one binder for their arguments, and the names
+/* Launches: the table of all kernels, each made when it is first launched, one binder for their arguments, and the names
  * and remedies of OpenCL's errors. One thread per device, because a cl_kernel holds its arguments.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "opencl/device.h"
@@ -112,32 +112,34 @@ size_t kernel_local(cl_kernel kernel, cl_device_id id, size_t wish)
     return wish;
 }
 
-static cot_status kernel_create(cot_device *device, unsigned id, const char *name, family_id family, size_t wish,
-                                cot_error *err)
+size_t kernel_wish(const cot_device *device)
 {
-    cl_int code = CL_SUCCESS;
-    device->kernels[id] = clCreateKernel(device->programs[family], name, &code);
-    if (code != CL_SUCCESS) return device_fail(err, code, "create kernel %s on %s", name, device->info.name);
-    device->local[id] = kernel_local(device->kernels[id], device->id, wish);
-    return COT_OK;
+    return device->info.type == COT_DEVICE_CPU ? 16 : 64;
 }
 
-cot_status kernels_create(cot_device *device, cot_error *err)
+static void name_of(char *name, size_t size, const cot_device *device, unsigned id)
 {
-    cot_status status = COT_OK;
-    char name[32];
-    const size_t wish = device->info.type == COT_DEVICE_CPU ? 16 : 64;
-    for (unsigned id = 0; id < KERNEL_GEMM; id++)
-        COT_TRY(kernel_create(device, id, kernel_table[id].name, kernel_table[id].family,
-                              id == KERNEL_ATTENTION ? device->tile.local : wish, err));
-    for (unsigned i = 0; i < device->tile.n_heights; i++) {
-        snprintf(name, sizeof name, "gemm_%u", device->tile.heights[i]);
-        COT_TRY(kernel_create(device, KERNEL_GEMM + i, name, FAMILY_GEMM, device->tile.local, err));
-        snprintf(name, sizeof name, "conv_%u", device->tile.heights[i]);
-        COT_TRY(kernel_create(device, KERNEL_CONV + i, name, FAMILY_CONV, device->tile.local, err));
-    }
-done:
-    return status;
+    if (id >= KERNEL_CONV)
+        snprintf(name, size, "conv_%u", device->tile.heights[id - KERNEL_CONV]);
+    else if (id >= KERNEL_GEMM)
+        snprintf(name, size, "gemm_%u", device->tile.heights[id - KERNEL_GEMM]);
+    else
+        snprintf(name, size, "%s", kernel_table[id].name);
+}
+
+/* Made when first launched: some drivers (rusticl) compile each one here, for seconds to minutes, and no model needs all. */
+static cot_status kernel_need(cot_device *device, unsigned id, const char *name, cot_error *err)
+{
+    cl_int code = CL_SUCCESS;
+    const bool tiled = id >= KERNEL_GEMM;
+    const family_id family = id >= KERNEL_CONV ? FAMILY_CONV : tiled ? FAMILY_GEMM : kernel_table[id].family;
+    const size_t wish = tiled || id == KERNEL_ATTENTION ? device->tile.local : kernel_wish(device);
+    if (device->kernels[id]) return COT_OK;
+    const cl_kernel kernel = clCreateKernel(device->programs[family], name, &code);
+    if (code != CL_SUCCESS) return device_fail(err, code, "create kernel %s on %s", name, device->info.name);
+    device->kernels[id] = kernel;
+    device->local[id] = kernel_local(kernel, device->id, wish);
+    return COT_OK;
 }
 
 void kernels_destroy(cot_device *device)
@@ -165,6 +167,9 @@ cot_status kernel_enqueue(cot_device *device, cl_kernel kernel, const char *name
 cot_status kernel_launch(cot_device *device, kernel_id id, const kernel_arg *args, cl_uint n_args, size_t global0,
                          size_t global1, cot_error *err)
 {
-    const char *name = kernel_table[id].name ? kernel_table[id].name : id < KERNEL_CONV ? "gemm" : "conv";
+    char name[32];
+    name_of(name, sizeof name, device, id);
+    const cot_status status = kernel_need(device, id, name, err);
+    if (status != COT_OK) return status;
     return kernel_enqueue(device, device->kernels[id], name, device->local[id], args, n_args, global0, global1, err);
 }
