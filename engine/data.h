@@ -61,7 +61,7 @@ typedef struct cot_data_faults {
  * Caller destroys. */
 cot_status cot_manifest_open(cot_manifest **out, const char *path, const char *images, const cot_steps *steps,
                              cot_data_faults *faults, cot_error *err);
-/* Writes cases in order of path, durably. The same cases give the same bytes. */
+/* Writes cases in order of path, durably, and numbers their lines. The same cases give the same bytes. */
 cot_status cot_manifest_write(cot_manifest *manifest, const char *path, const cot_steps *steps, cot_error *err);
 void cot_manifest_destroy(cot_manifest *manifest);
 
@@ -73,7 +73,7 @@ void cot_manifest_keep(cot_manifest *manifest, const bool *keep);
 /* By path; before two manifests made in different orders are compared. Write does it by itself. */
 void cot_manifest_sort(cot_manifest *manifest);
 
-/* Where the image of a case is. */
+/* Where the image of a case is; COT_E_INPUT when links lead from there out of the images folder. */
 cot_status cot_manifest_image(char *to, size_t size, const cot_manifest *manifest, size_t at, cot_error *err);
 /* Images of a split with this option at this step; option COT_MASKED: without a label. */
 size_t cot_manifest_count(const cot_manifest *manifest, cot_split split, size_t step, int option);

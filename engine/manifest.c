@@ -93,6 +93,9 @@ static cot_status copy_case(cot_case *to, const cot_case *from, size_t n_steps, 
     const size_t fixed = boxes + n_steps * (sizeof(char *) + sizeof(int));
     *to = *from;
     pack_texts(&count, to, from, n_steps);
+    if (count.bytes > MANIFEST_TEXTS_MAX)
+        return cot_fail(err, COT_E_INPUT, "report, reasoning and other texts together have more than %d bytes",
+                        MANIFEST_TEXTS_MAX);
     char *const block = malloc(fixed + count.bytes);
     if (!block) return cot_fail(err, COT_E_MEMORY, "no memory for an image of the manifest");
     to->block = block;
@@ -194,11 +197,26 @@ cot_status manifest_find_images(cot_manifest *m, const char *images, cot_error *
     return COT_OK;
 }
 
+/* Whether links lead from the path out of the folder. What is missing leads nowhere: its opener will say so. */
+static bool leads_out(const char *folder, const char *path)
+{
+    char *home = realpath(folder, NULL), *image = realpath(path, NULL);
+    const size_t n = strlen(home ? home : "");
+    const bool out = home && image && (strncmp(image, home, n) || (home[n - 1] != '/' && image[n] != '/'));
+    free(home);
+    free(image);
+    return out;
+}
+
 cot_status cot_manifest_image(char *to, size_t size, const cot_manifest *manifest, size_t at, cot_error *err)
 {
+    const size_t line = manifest->cases[at].line;
     const int n = snprintf(to, size, "%s/%s", manifest->folder, manifest->cases[at].path);
     if (n < 0 || (size_t)n >= size)
-        return cot_fail(err, COT_E_LIMIT, "the path of the image of line %zu is longer than %zu bytes",
-                        manifest->cases[at].line, size - 1);
+        return cot_fail(err, COT_E_LIMIT, "the path of the image of line %zu is longer than %zu bytes", line, size - 1);
+    if (leads_out(manifest->folder, to))
+        return cot_fail(err, COT_E_INPUT,
+                        "the image of line %zu is a link out of the images folder: only what lies in it is opened",
+                        line);
     return COT_OK;
 }

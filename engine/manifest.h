@@ -8,7 +8,9 @@ enum {
     MANIFEST_CASES_MAX = 10000000,
     MANIFEST_BOXES_MAX = 1000,
     MANIFEST_SIDE_MAX = 1 << 20, /* rows or columns of an image */
-    MANIFEST_NAME_MAX = 256      /* bytes of a patient, a view, an origin; of a path four times as many */
+    MANIFEST_NAME_MAX = 256,     /* bytes of a patient, a view, an origin; of a path four times as many */
+    MANIFEST_TEXTS_MAX =
+        1 << 17 /* bytes of all texts of an image: six times as many, as JSON, and its boxes fill no line */
 };
 
 /* NULL, or what is wrong with a path that is to stay below the images folder. */

@@ -356,11 +356,19 @@ done:
 /* ---- what only all lines together show ---- */
 static cot_status check_twice(reader *r)
 {
-    const cot_manifest *m = r->manifest;
+    cot_manifest *m = r->manifest;
     cot_status status = COT_OK;
-    for (size_t i = 1; status == COT_OK && i < m->n; i++)
-        if (!strcmp(m->cases[i].path, m->cases[i - 1].path))
-            status = fault(r, m->cases[i].line, "the image of line %zu is given again", m->cases[i - 1].line);
+    bool *keep = calloc(m->n + 1, sizeof *keep);
+    if (!keep) return cot_fail(r->err, COT_E_MEMORY, "%s: no memory", m->path);
+    for (size_t i = 0, first = 0; status == COT_OK && i < m->n; i++) {
+        keep[i] = !i || strcmp(m->cases[i].path, m->cases[first].path) != 0;
+        if (keep[i])
+            first = i;
+        else
+            status = fault(r, m->cases[i].line, "the image of line %zu is given again", m->cases[first].line);
+    }
+    if (status == COT_OK) cot_manifest_keep(m, keep);
+    free(keep);
     return status;
 }
 

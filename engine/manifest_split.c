@@ -18,8 +18,9 @@ typedef struct person {
 /* FNV-1a over seed and name, finished as in splitmix64. */
 static uint64_t draw_of(uint64_t seed, const char *name)
 {
-    uint64_t h = 0xcbf29ce484222325u ^ seed;
-    for (int i = 0; i < 8; i++) h = (h ^ ((seed >> (8 * i)) & 0xff)) * 0x100000001b3u;
+    const uint64_t key = seed - 1; /* counted from the default */
+    uint64_t h = 0xcbf29ce484222325u;
+    for (int i = 0; i < 8; i++) h = (h ^ ((key >> (8 * i)) & 0xff)) * 0x100000001b3u;
     for (const unsigned char *c = (const unsigned char *)name; *c; c++) h = (h ^ *c) * 0x100000001b3u;
     h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9u;
     h = (h ^ (h >> 27)) * 0x94d049bb133111ebu;

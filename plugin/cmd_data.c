@@ -3,7 +3,7 @@
 #include "plugin/cli.h"
 #include "plugin/data_command.h"
 
-#include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,8 +18,8 @@ static const char help[] =
     "          What is unknown, twice, missing or broken is named with its line, left out and counted.\n"
     "split     shares the patients of a manifest out anew.\n"
     "check     class counts for each step and split; faults, patients in two splits, missing, unreadable, changed and\n"
-    "          repeated images.\n\n"
-    "  -o, --output FILE    the manifest to write (replaced if it is there)\n"
+    "          repeated images. The same image twice is a fault where patient or split differ, else only a warning.\n\n"
+    "  -o, --output FILE    the manifest to write (an older manifest is replaced, another file never)\n"
     "      --seed N         of the split (default 1)\n"
     "      --shares A,B,C   train, validation, test (default 0.7,0.15,0.15), by patient, alike in the last step's "
     "answers\n"
@@ -55,7 +55,7 @@ static bool read_shares(double share[COT_SPLITS], const char *text)
         if (*end != (s + 1 < COT_SPLITS ? ',' : 0)) return false;
         text = end + 1;
     }
-    return true;
+    return fabs(share[COT_TRAIN] + share[COT_VALIDATION] + share[COT_TEST] - 1) < 1e-6 && share[COT_TRAIN] > 0;
 }
 
 static void say_result(const cot_manifest *m, const data_import *import)
@@ -70,17 +70,19 @@ static void say_result(const cot_manifest *m, const data_import *import)
 
 static int end_of(const data_log *log)
 {
-    fputs(data_log_total(log) ? "stepcot data: " : "", stderr);
     data_log_sum(log, stderr);
-    return data_log_total(log) ? EXIT_PARTLY : EXIT_SUCCESS;
+    return data_log_faults(log) ? EXIT_PARTLY : EXIT_SUCCESS;
 }
 
 static int run_import(data_import *import, bool nih)
 {
     cot_error err = COT_ERROR_INIT;
     cot_manifest *m = NULL;
-    const cot_status status = nih ? data_nih_import(import, &m, &err) : data_chain_import(import, &m, &err);
-    if (status == COT_OK) say_result(m, import);
+    cot_status status;
+    COT_TRY(data_output_check(import->out, &err));
+    COT_TRY(nih ? data_nih_import(import, &m, &err) : data_chain_import(import, &m, &err));
+    say_result(m, import);
+done:;
     cot_manifest_destroy(m);
     const int code = end_of(import->log);
     return status == COT_OK ? code : cli_failure("data", &err);
@@ -91,6 +93,7 @@ static int run_split(data_import *import, const char *path)
     cot_error err = COT_ERROR_INIT;
     cot_status status;
     cot_manifest *m = NULL;
+    COT_TRY(data_output_check(import->out, &err));
     COT_TRY(cot_manifest_open(&m, path, NULL, import->steps, NULL, &err));
     COT_TRY(data_resplit(m, import, &err));
     say_result(m, import);
@@ -118,7 +121,8 @@ static int run(const data_options *o, const char *const *words, size_t n, const 
                           .steps = steps,
                           .log = &log};
     if (o->seed) import.split.seed = o->seed;
-    if (!read_shares(import.split.share, o->shares)) return cli_usage("data", "--shares is A,B,C, e.g. 0.7,0.15,0.15");
+    if (!read_shares(import.split.share, o->shares))
+        return cli_usage("data", "--shares is A,B,C with the sum 1 and some to train, e.g. 0.7,0.15,0.15");
     if (n == 3 && !strcmp(words[0], "import")) {
         const bool nih = !strcmp(words[1], "nih");
         if (!nih && strcmp(words[1], "step-cot"))

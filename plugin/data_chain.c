@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DATA_JSON_MAX ((size_t)2 << 30)
 enum { RECORD_MAX = 1 << 20, OWN_OPTIONS_MAX = 64 };
@@ -216,25 +217,40 @@ static cot_status read_record(chain_source *s, const char *text, size_t size, co
     return status;
 }
 
-/* A list of objects, or objects one after the other. */
+static const char *after_space(const char *c, size_t *line)
+{
+    for (; *c && strchr(" \t\r\n", *c); c++) *line += *c == '\n';
+    return c;
+}
+
+/* A list of objects, or objects one after the other. What else stands there ends the reading: a file that was cut off must
+ * not pass for a smaller one. */
 static cot_status read_records(chain_source *s, const char *text, cot_error *err)
 {
     cot_status status = COT_OK;
     size_t line = 1, lines;
-    for (const char *c = text; *c;) {
-        if (*c != '{') {
-            if (!strchr("[], \t\r\n", *c))
-                return cot_fail(err, COT_E_INPUT, "%s:%zu: neither a list of records nor a record", s->path, line);
-            line += *c++ == '\n';
-            continue;
-        }
+    const char *c = after_space(strncmp(text, "\xef\xbb\xbf", 3) ? text : text + 3, &line);
+    const bool list = *c == '[';
+    if (!list && *c != '{')
+        return cot_fail(err, COT_E_INPUT, "%s:%zu: neither a list of records nor a record", s->path, line);
+    if (list) c = after_space(c + 1, &line);
+    while (*c == '{') {
         const size_t n = object_length(c, &lines);
         if (!n) return cot_fail(err, COT_E_INPUT, "%s:%zu: the record that begins here does not end", s->path, line);
         s->line = line;
         COT_TRY(read_record(s, c, n, err));
         line += lines;
-        c += n;
+        c = after_space(c + n, &line);
+        if (!list) continue;
+        if (*c != ',') break;
+        c = after_space(c + 1, &line);
     }
+    if (list && *c == ']')
+        c = after_space(c + 1, &line);
+    else if (list)
+        return cot_fail(err, COT_E_INPUT, "%s:%zu: a record or the list's end is missing here: the file was cut off?",
+                        s->path, line);
+    if (*c) status = cot_fail(err, COT_E_INPUT, "%s:%zu: text that is no record", s->path, line);
 done:
     return status;
 }
@@ -266,6 +282,9 @@ static cot_status open_source(chain_source *s, char **text, cot_error *err)
     const size_t n = s->import->steps->n_steps + 1;
     if (snprintf(s->path, sizeof s->path, "%s/data.json", s->import->dir) >= (int)sizeof s->path)
         return cot_fail(err, COT_E_INPUT, "%s: the folder's path is too long", s->import->dir);
+    if (access(s->path, F_OK) != 0)
+        return cot_fail(err, COT_E_INPUT, "%s: no data.json there: name the folder of the published files",
+                        s->import->dir);
     s->label = calloc(n, sizeof *s->label);
     s->reasoning = calloc(n, sizeof *s->reasoning);
     s->seen = calloc(n, sizeof *s->seen);

@@ -1,5 +1,6 @@
 /* stepcot data check: everything that can be wrong with a manifest and its images, each with its line; and the class counts
  * that training will see. SPDX-License-Identifier: Apache-2.0 */
+#include "plugin/cli.h"
 #include "plugin/data_command.h"
 
 #include <cjson/cJSON.h>
@@ -41,18 +42,23 @@ static int by_digest(const void *a, const void *b)
     return order ? order : (left->line > right->line) - (left->line < right->line);
 }
 
-/* The same bytes under two names would be seen in training and in the test. */
-static cot_status check_twins(const checking *c, cot_error *err)
+cot_status data_twins_say(const cot_manifest *m, data_log *log, cot_error *err)
 {
-    const cot_manifest *m = c->manifest;
     const cot_case **order = calloc(m->n + 1, sizeof *order);
     if (!order) return cot_fail(err, COT_E_MEMORY, "%s: no memory", m->path);
     for (size_t i = 0; i < m->n; i++) order[i] = &m->cases[i];
     qsort((void *)order, m->n, sizeof *order, by_digest);
-    for (size_t i = 1; i < m->n; i++)
-        if (!strcmp(order[i]->sha256, order[i - 1]->sha256))
-            data_say(c->check->log, DATA_TWICE, c->check->path, order[i]->line, "the same image as line %zu, %s",
-                     order[i - 1]->line, order[i - 1]->path);
+    for (size_t i = 1, first = 0; i < m->n; i++) {
+        const cot_case *one = order[i], *other = order[first];
+        if (strcmp(one->sha256, other->sha256)) {
+            first = i;
+            continue;
+        }
+        const bool people = strcmp(one->patient, other->patient) != 0, splits = one->split != other->split;
+        data_say(log, people || splits ? DATA_TWICE : DATA_SAME, m->path, one->line,
+                 "the same image as line %zu, %s%s%s", other->line, other->path, people ? ", of another patient" : "",
+                 splits ? ", in another split" : "");
+    }
     free((void *)order);
     return COT_OK;
 }
@@ -90,8 +96,10 @@ static cot_status print_json(const cot_manifest *m, const data_check *check, cot
     cJSON_AddStringToObject(root, "sha256", m->sha256);
     cJSON_AddNumberToObject(root, "images", (double)m->n);
     cJSON_AddBoolToObject(root, "decoded", !check->skip_images);
+    cJSON *warnings = cJSON_AddObjectToObject(root, "warnings");
     for (int k = 0; k < DATA_KINDS; k++)
-        cJSON_AddNumberToObject(faults, data_kind_name((data_kind)k), (double)check->log->n[k]);
+        cJSON_AddNumberToObject(k < DATA_FAULTS ? faults : warnings, data_kind_name((data_kind)k),
+                                (double)check->log->n[k]);
     cJSON *counts = cJSON_AddObjectToObject(root, "counts");
     for (size_t s = 0; s < check->steps->n_steps; s++) put_counts(counts, m, &check->steps->steps[s], s);
     char *text = cJSON_PrintUnformatted(root);
@@ -105,16 +113,18 @@ static cot_status print_json(const cot_manifest *m, const data_check *check, cot
 cot_status data_check_run(data_check *check, cot_error *err)
 {
     cot_status status;
+    char where[1024], title[512];
     cot_manifest *m = NULL;
     cot_data_faults faults = {hear_fault, check, 0};
     COT_TRY(cot_manifest_open(&m, check->path, check->images, check->steps, &faults, err));
     checking c = {m, check};
-    COT_TRY(check_twins(&c, err));
+    COT_TRY(data_twins_say(m, check->log, err));
     if (!check->skip_images) COT_TRY(data_images_look(m, check->steps, look, &c, err));
     if (check->json) {
         COT_TRY(print_json(m, check, err));
     } else {
-        printf("%s: %s\n%zu images; labels and splits:\n", check->path, m->title[0] ? m->title : "(no title)", m->n);
+        printf("%s: %s\n%zu images; labels and splits:\n", cli_shown(where, sizeof where, check->path),
+               cli_shown(title, sizeof title, m->title[0] ? m->title : "(no title)"), m->n);
         data_counts_print(m, check->steps, stdout);
         if (strcmp(m->steps_sha256, check->steps->sha256))
             puts("The step schema's wording has changed since this manifest was made; its steps and options have not.");

@@ -13,9 +13,14 @@ typedef enum data_kind {
     DATA_MISSING,    /* no such image */
     DATA_UNREADABLE, /* an image that cannot be decoded */
     DATA_CHANGED,    /* another image than when the manifest was made */
+    DATA_UNLISTED,   /* an image file that no row names */
+    DATA_SAME,       /* from here on warnings: the same bytes twice, of one patient in one split */
     DATA_KINDS
 } data_kind;
-enum { DATA_NAMED = 20 }; /* of each kind, unless all are to be named */
+enum {
+    DATA_NAMED = 20, /* of each kind, unless all are to be named */
+    DATA_FAULTS = DATA_SAME
+};
 typedef struct data_log {
     FILE *to; /* NULL: only counted */
     bool all;
@@ -23,9 +28,9 @@ typedef struct data_log {
 } data_log;
 const char *data_kind_name(data_kind kind); /* "broken_records", a JSON member and a word in the summary */
 const char *data_kind_words(data_kind kind);
-/* "FILE:LINE: text" */
+/* "FILE:LINE: text"; line 0: "FILE: text" */
 void data_say(data_log *log, data_kind kind, const char *file, size_t line, const char *format, ...) COT_PRINTF(5, 6);
-size_t data_log_total(const data_log *log);
+size_t data_log_faults(const data_log *log); /* without warnings */
 /* "3 missing images, 1 …" on one line; nothing when there is none. */
 void data_log_sum(const data_log *log, FILE *stream);
 /* A bar on stderr, when that is a terminal; done == all wipes it. */
@@ -61,6 +66,8 @@ cot_status data_chain_import(data_import *import, cot_manifest **out, cot_error 
 /* The rest of an import (data_import.c): looks at the images, scales boxes by `width` and `height` of the images they were
  * drawn on (0: not), leaves out what cannot be read, splits, writes. */
 cot_status data_import_finish(cot_manifest *manifest, data_import *import, double width, double height, cot_error *err);
+/* Before hours of work: whether import->out can be written. What is there already must be a manifest. */
+cot_status data_output_check(const char *out, cot_error *err);
 /* Splits as asked and writes import->out (data_import.c). */
 cot_status data_resplit(cot_manifest *manifest, const data_import *import, cot_error *err);
 
@@ -81,6 +88,9 @@ typedef struct data_check {
     data_log *log;
 } data_check;
 cot_status data_check_run(data_check *check, cot_error *err);
+/* The same image under two names: a fault when patient or split differ (what is learnt from one is tested on the other), else
+ * a warning. */
+cot_status data_twins_say(const cot_manifest *manifest, data_log *log, cot_error *err);
 /* Options of each step by split. */
 void data_counts_print(const cot_manifest *manifest, const cot_steps *steps, FILE *stream);
 #endif

@@ -4,6 +4,7 @@
 #include "plugin/node.h"
 #include "plugin/picture.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -32,12 +33,23 @@ static const char *without_path(const char *text, const char *path)
     return !strncmp(text, path, n) && !strncmp(text + n, ": ", 2) ? text + n + 2 : text;
 }
 
-static void describe(data_image *image, const cot_decoded *decoded, const char *path)
+/* What needs no decoder to be said; false: then there is nothing to decode. */
+static bool find_image(data_image *image, const char *path)
 {
     struct stat st;
     *image = (data_image){0};
-    image->missing = stat(path, &st) != 0;
-    image->readable = !image->missing && decoded->grey;
+    if (stat(path, &st) != 0) {
+        image->missing = errno == ENOENT || errno == ENOTDIR;
+        snprintf(image->text, sizeof image->text, "%s", strerror(errno));
+        return false;
+    }
+    if (!S_ISREG(st.st_mode)) snprintf(image->text, sizeof image->text, "not a regular file");
+    return S_ISREG(st.st_mode);
+}
+
+static void describe(data_image *image, const cot_decoded *decoded, const char *path)
+{
+    image->readable = decoded->grey != NULL;
     image->rows = decoded->rows;
     image->cols = decoded->cols;
     snprintf(image->text, sizeof image->text, "%.512s", without_path(decoded->text, path));
@@ -50,19 +62,23 @@ static cot_status look_at_some(const cot_manifest *m, size_t from, size_t n, cot
     cot_status status = COT_OK;
     static char paths[BATCH][sizeof m->folder + 1100]; /* one at a time, as the sandbox */
     const char *names[BATCH] = {0};
+    data_image images[BATCH] = {0};
     cot_decoded decoded[BATCH] = {0};
+    size_t at[BATCH], there = 0;
     for (size_t i = 0; i < n; i++) {
-        COT_TRY(cot_manifest_image(paths[i], sizeof paths[i], m, from + i, err));
-        names[i] = paths[i];
+        cot_error why = COT_ERROR_INIT;
+        if (cot_manifest_image(paths[i], sizeof paths[i], m, from + i, &why) != COT_OK) {
+            snprintf(images[i].text, sizeof images[i].text, "%.512s", why.text);
+        } else if (find_image(&images[i], paths[i])) {
+            names[there] = paths[i];
+            at[there++] = i;
+        }
     }
-    COT_TRY(cot_sandbox_decode(sandbox, names, n, true, decoded, err));
-    for (size_t i = 0; i < n; i++) {
-        data_image image;
-        describe(&image, &decoded[i], paths[i]);
-        seen(ctx, from + i, &image);
-    }
+    if (there) COT_TRY(cot_sandbox_decode(sandbox, names, there, true, decoded, err));
+    for (size_t i = 0; i < there; i++) describe(&images[at[i]], &decoded[i], names[i]);
+    for (size_t i = 0; i < n; i++) seen(ctx, from + i, &images[i]);
 done:
-    for (size_t i = 0; i < n; i++) cot_decoded_fini(&decoded[i]);
+    for (size_t i = 0; i < there; i++) cot_decoded_fini(&decoded[i]);
     return status;
 }
 

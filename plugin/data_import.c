@@ -3,9 +3,12 @@
 #include "plugin/cli.h"
 #include "plugin/data_command.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- images ---- */
 typedef struct looking {
@@ -87,13 +90,18 @@ done:
 }
 
 /* ---- where the images are, as the manifest will say it ---- */
+static void folder_of(char *to, size_t size, const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    snprintf(to, size, "%.*s", slash ? (int)(slash - file + 1) : 1, slash ? file : ".");
+}
+
 /* manifest->images is the folder as found; relative to the manifest's own folder when it is below that. */
 static cot_status relate_images(cot_manifest *m, const char *out, cot_error *err)
 {
     cot_status status = COT_OK;
     char folder[1024];
-    const char *slash = strrchr(out, '/');
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - out + 1) : 1, slash ? out : ".");
+    folder_of(folder, sizeof folder, out);
     char *images = realpath(m->images, NULL), *home = realpath(folder, NULL);
     if (!images || !home) {
         status = cot_fail(err, COT_E_IO, "%s: cannot be found on disk", images ? folder : m->images);
@@ -128,6 +136,22 @@ static void note_split(cot_manifest *m, const data_import *import)
                  share[COT_VALIDATION], share[COT_TEST], (unsigned long long)import->split.seed);
 }
 
+cot_status data_output_check(const char *out, cot_error *err)
+{
+    static const char begins[] = "{\"schema\":\"urn:stepcot:manifest:";
+    char folder[1024], first[sizeof begins] = "";
+    struct stat st;
+    folder_of(folder, sizeof folder, out);
+    if (access(folder, W_OK | X_OK) != 0)
+        return cot_fail(err, COT_E_IO, "%s: cannot be written in %s: %s", out, folder, strerror(errno));
+    if (stat(out, &st) != 0 || (S_ISREG(st.st_mode) && !st.st_size)) return COT_OK;
+    FILE *there = S_ISREG(st.st_mode) ? fopen(out, "rbe") : NULL;
+    const bool read = there && fread(first, 1, sizeof begins - 1, there) == sizeof begins - 1;
+    if (there) fclose(there);
+    if (read && !strcmp(first, begins)) return COT_OK;
+    return cot_fail(err, COT_E_USAGE, "%s is there and is no manifest, so it is not replaced: name another file", out);
+}
+
 cot_status data_resplit(cot_manifest *m, const data_import *import, cot_error *err)
 {
     cot_status status;
@@ -156,6 +180,7 @@ cot_status data_import_finish(cot_manifest *m, data_import *import, double width
         goto done;
     }
     COT_TRY(data_resplit(m, import, err));
+    COT_TRY(data_twins_say(m, import->log, err)); /* by the manifest's lines */
 done:
     free(l.keep);
     return status;

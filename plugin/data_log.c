@@ -15,6 +15,8 @@ static const struct {
     [DATA_MISSING] = {"missing_images", "missing images"},
     [DATA_UNREADABLE] = {"unreadable_images", "unreadable images"},
     [DATA_CHANGED] = {"changed_images", "changed images"},
+    [DATA_UNLISTED] = {"images_without_a_row", "images without a row"},
+    [DATA_SAME] = {"same_image_of_one_patient", "images that the same patient has twice (a warning)"},
 };
 
 const char *data_kind_name(data_kind kind)
@@ -40,25 +42,29 @@ void data_say(data_log *log, data_kind kind, const char *file, size_t line, cons
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    fprintf(log->to, "%s:%zu: %s\n", cli_shown(where, sizeof where, file), line, cli_shown(clean, sizeof clean, text));
+    fputs(cli_shown(where, sizeof where, file), log->to);
+    if (line) fprintf(log->to, ":%zu", line);
+    fprintf(log->to, ": %s\n", cli_shown(clean, sizeof clean, text));
 }
 
-size_t data_log_total(const data_log *log)
+size_t data_log_faults(const data_log *log)
 {
     size_t n = 0;
-    for (int k = 0; k < DATA_KINDS; k++) n += log->n[k];
+    for (int k = 0; k < DATA_FAULTS; k++) n += log->n[k];
     return n;
 }
 
 void data_log_sum(const data_log *log, FILE *stream)
 {
-    const char *between = "";
+    const char *between = "stepcot data: ";
+    bool any = false;
     for (int k = 0; k < DATA_KINDS; k++)
         if (log->n[k]) {
             fprintf(stream, "%s%zu %s", between, log->n[k], kinds[k].words);
             between = ", ";
+            any = true;
         }
-    if (*between) fputs("\n", stream);
+    if (any) fputs("\n", stream);
 }
 
 void data_progress(const char *what, size_t done, size_t all)

@@ -17,6 +17,7 @@ enum { FILES_MOST = 2000000, BOXES_MOST = 1000000, BOXES_OF_IMAGE = 100 };
 typedef struct image_file {
     char *stem; /* the name without folder and extension: the published name with .png is also served as .jpg */
     char *path; /* below the source folder */
+    bool named; /* by a row of labels */
 } image_file;
 
 typedef struct listed_box {
@@ -71,7 +72,7 @@ static cot_status add_file(nih_source *s, const char *below, const char *name, c
 {
     cot_status status;
     COT_TRY(grow((void **)&s->files, s->n_files, &s->files_room, sizeof *s->files, FILES_MOST, err));
-    image_file file = {stem_of(name), NULL};
+    image_file file = {stem_of(name), NULL, false};
     if (asprintf(&file.path, "%s%s%s", below, *below ? "/" : "", name) < 0) file.path = NULL;
     if (!file.stem || !file.path) {
         free(file.stem);
@@ -90,6 +91,7 @@ static cot_status list_folder(nih_source *s, const char *below, int depth, cot_e
     char path[2048], deeper[1024];
     snprintf(path, sizeof path, "%s%s%s", s->import->dir, *below ? "/" : "", below);
     DIR *folder = opendir(path);
+    if (!folder && depth && errno == ENOTDIR) return COT_OK; /* a file or link whose name begins as a folder's */
     if (!folder) return cot_fail(err, COT_E_IO, "%s: %s", path, strerror(errno));
     for (const struct dirent *e; status == COT_OK && (e = readdir(folder));) {
         const bool branch = depth < 2 && (e->d_type == DT_DIR || e->d_type == DT_LNK || e->d_type == DT_UNKNOWN) &&
@@ -111,7 +113,7 @@ static int by_stem(const void *a, const void *b)
     return order ? order : strcmp(left->path, right->path);
 }
 
-static const image_file *file_of(const nih_source *s, const char *stem)
+static image_file *file_of(const nih_source *s, const char *stem)
 {
     size_t low = 0, high = s->n_files;
     while (low < high) {
@@ -243,7 +245,10 @@ static void boxes_of(nih_source *s, label_box *boxes, size_t *n, const char *ste
             data_say(s->import->log, DATA_BOX, s->boxes_path, b->line,
                      "a box of %s, which is not among the image's findings; left out",
                      s->rules->findings[b->box.finding].name);
-        } else if (!twice && *n < BOXES_OF_IMAGE) {
+        } else if (*n == BOXES_OF_IMAGE) {
+            data_say(s->import->log, DATA_BOX, s->boxes_path, b->line, "more than %d boxes of one image; left out",
+                     BOXES_OF_IMAGE);
+        } else if (!twice) { /* an image given again is left out, its boxes stay with the first */
             boxes[(*n)++] = b->box;
         }
     }
@@ -316,14 +321,14 @@ static cot_status read_row(nih_source *s, const csv_file *csv, const row_columns
                  col->last + 1);
         return COT_OK;
     }
-    const uint64_t findings = findings_of(s, csv, csv->field[col->findings]);
-    if (!findings) return COT_OK;
     if (!(stem = stem_of(csv->field[col->image]))) return cot_fail(err, COT_E_MEMORY, "no memory for a row");
-    const image_file *file = file_of(s, stem);
+    image_file *file = file_of(s, stem);
+    const uint64_t findings = file ? findings_of(s, csv, csv->field[col->findings]) : 0;
+    if (file) file->named = true;
     if (!file)
         data_say(log, DATA_MISSING, csv->path, csv->row, "image %s is not in the folder; left out",
                  csv->field[col->image]);
-    else
+    else if (findings)
         status = add_image(s, csv, col, file->path, stem, findings, err);
     free(stem);
     return status;
@@ -381,12 +386,17 @@ static void say_unused_boxes(nih_source *s)
                      "a box of an image without labels or without its file; left out");
 }
 
-static void say_files_twice(nih_source *s)
+static void say_unused_files(nih_source *s)
 {
-    for (size_t i = 1; i < s->n_files; i++)
-        if (!strcmp(s->files[i].stem, s->files[i - 1].stem))
+    for (size_t i = 0; i < s->n_files; i++) {
+        const bool twice = i && !strcmp(s->files[i].stem, s->files[i - 1].stem);
+        if (twice)
             data_say(s->import->log, DATA_TWICE, s->import->dir, 0, "%s has the name of %s; left out", s->files[i].path,
                      s->files[i - 1].path);
+        else if (!s->files[i].named)
+            data_say(s->import->log, DATA_UNLISTED, s->import->dir, 0, "no row of labels names %s; left out",
+                     s->files[i].path);
+    }
 }
 
 static void introduce(nih_source *s)
@@ -429,11 +439,11 @@ cot_status data_nih_import(data_import *import, cot_manifest **out, cot_error *e
     COT_TRY(find_csv(s.boxes_path, sizeof s.boxes_path, import->dir, "BBox_List_2017*.csv", false, err));
     COT_TRY(list_folder(&s, "", 0, err));
     if (s.n_files) qsort(s.files, s.n_files, sizeof *s.files, by_stem);
-    say_files_twice(&s);
     COT_TRY(read_boxes(&s, err));
     COT_TRY(read_labels(&s, err));
     COT_TRY(leave_out_twice(&s, err));
     say_unused_boxes(&s);
+    say_unused_files(&s);
     introduce(&s);
     COT_TRY(data_import_finish(s.manifest, import, s.rules->width, s.rules->height, err));
     *out = s.manifest;
