@@ -200,8 +200,12 @@ static void add_limits(report_tree &t, size_t root, const report_job &job)
         say(missing_steps(job));
         say(second_missing(job));
         if (job.steps_available()) {
-            say("Certainties are the model's own probabilities. They are not calibrated: 90 % does not mean right in 9 "
-                "of 10 cases.");
+            say(job.chain->calibrated ? "Certainties were calibrated on validation images of the training data; on "
+                                        "images of another origin "
+                                        "90 % need not mean right in 9 of 10 cases."
+                                      : "Certainties are the model's own probabilities. They are not calibrated: 90 % "
+                                        "does not mean right in "
+                                        "9 of 10 cases.");
             add_close_calls(t, section, job);
             say(own_wording(job));
         }

@@ -103,6 +103,7 @@ std::vector<std::string> context_algorithm_parameters(const report_job &job)
     parameter("image data set SHA-256", job.dataset_sha256);
     parameter("rendering", job.chain->rendering);
     if (job.chain->range_from_pixels) parameter("grey range", "taken from the pixels");
+    if (job.chain->calibrated) parameter("certainties", "calibrated on validation images");
     parameter("device", reader.device);
     parameter("program", reader.program[0]              ? reader.program
                          : job.options->program_version ? job.options->program_version

@@ -196,6 +196,7 @@ static void read_parameter(const std::string &text, cot_chain &chain)
     if (label == "model package SHA-256") put(reader.package_sha256, value);
     if (label == "rendering") put(chain.rendering, value);
     if (label == "grey range") chain.range_from_pixels = true;
+    if (label == "certainties") chain.calibrated = true;
     if (label == "device") put(reader.device, value);
     if (label == "program") put(reader.program, value);
     if (label == "second reader") put(other.name, value);

@@ -169,6 +169,7 @@ static void put_chain(writer *w, cJSON *root, const cot_chain *chain, const cot_
         put_text(w, forced, "text", chain->forced);
     }
     put_text(w, root, "summary", chain->summary);
+    if (chain->state != COT_CHAIN_REFUSED) put(w, root, "calibrated", cJSON_CreateBool(chain->calibrated));
     if (chain->rendering[0]) {
         put_text(w, root, "rendering", chain->rendering);
         put(w, root, "range_from_pixels", cJSON_CreateBool(chain->range_from_pixels));

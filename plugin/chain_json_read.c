@@ -343,6 +343,12 @@ static cot_status get_later_members(cot_chain *chain, const cJSON *root, cot_err
             return cot_fail(err, COT_E_INPUT, "reading: \"range_from_pixels\" is missing or neither true nor false");
         chain->range_from_pixels = cJSON_IsTrue(range);
     }
+    if (chain->state != COT_CHAIN_REFUSED) {
+        const cJSON *calibrated = cJSON_GetObjectItemCaseSensitive(root, "calibrated");
+        if (!cJSON_IsBool(calibrated))
+            return cot_fail(err, COT_E_INPUT, "reading: \"calibrated\" is missing or neither true nor false");
+        chain->calibrated = cJSON_IsTrue(calibrated);
+    }
     COT_TRY(get_image_and_second(chain, root, err));
 done:
     return status;

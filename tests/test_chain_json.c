@@ -80,6 +80,7 @@ static void check_same(const cot_chain *a, const cot_chain *b)
     CHECK_TEXT(b->forced_id, a->forced_id);
     CHECK_TEXT(b->forced, a->forced);
     CHECK(b->range_from_pixels == a->range_from_pixels);
+    CHECK(b->calibrated == a->calibrated);
     CHECK(a->has_other == b->has_other && !memcmp(&a->other, &b->other, sizeof a->other));
     CHECK(a->rows == b->rows && a->cols == b->cols);
     for (size_t s = 0; a->answers && s < a->n_steps; s++) {
@@ -260,7 +261,7 @@ TEST(rendering_and_force_come_back_and_may_be_absent)
     cot_chain *a = made(COT_CHAIN_COMPLETE), *b;
     char *json;
     strcpy(a->rendering, "no VOI: values present 12 to 3071");
-    a->range_from_pixels = true;
+    a->range_from_pixels = a->calibrated = true;
     strcpy(a->forced_id, "body-part");
     strcpy(a->forced, "body part HIP is not a chest");
     REQUIRE_OK(cot_chain_to_json(&json, a, steps(), NULL, &err));

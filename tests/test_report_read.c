@@ -139,6 +139,7 @@ static cot_chain *random_chain(void)
     extreme(chain->summary, sizeof chain->summary, true);
     extreme(chain->rendering, sizeof chain->rendering, false);
     chain->range_from_pixels = chance(2);
+    chain->calibrated = chance(2);
     for (size_t s = 0; s < chain->n_steps; s++) {
         cot_answer *a = &chain->answers[s];
         a->available = s == 0 || chance(6);
@@ -222,6 +223,7 @@ static void check_chain(const cot_chain *got, const cot_chain *want)
     CHECK_TEXT(got->summary, want->summary);
     CHECK_TEXT(got->rendering, want->rendering);
     CHECK(got->range_from_pixels == want->range_from_pixels);
+    CHECK(got->calibrated == want->calibrated);
     for (size_t s = 0; s < want->n_steps; s++) check_answer(want, s, &got->answers[s], &want->answers[s]);
 }
 
