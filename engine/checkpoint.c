@@ -127,6 +127,18 @@ done:
     return status;
 }
 
+/* The image tower's part of config.json: a member of CLIP's, or all of it where the tower was saved by itself. */
+static cot_status find_vision(const cJSON **vision, const cJSON *json, const char *where, cot_error *err)
+{
+    *vision = cJSON_GetObjectItemCaseSensitive(json, "vision_config");
+    const char *type = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "model_type"));
+    if (cJSON_IsObject(*vision)) return expect_text(json, "model_type", "clip", where, err);
+    if (*vision || (type && !strcmp(type, "clip")))
+        return cot_fail(err, COT_E_MODEL, "%s: \"vision_config\" must be an object", where);
+    *vision = json;
+    return expect_text(json, "model_type", "clip_vision_model", where, err);
+}
+
 cot_status clip_checkpoint_open(clip_checkpoint *out, const char *folder, cot_error *err)
 {
     cot_status status;
@@ -137,11 +149,8 @@ cot_status clip_checkpoint_open(clip_checkpoint *out, const char *folder, cot_er
     COT_TRY(path_in(path, folder, "config.json", err));
     COT_TRY(path_in(out->where, folder, "model.safetensors", err));
     COT_TRY(read_json(&json, path, err));
-    const cJSON *vision = cJSON_GetObjectItemCaseSensitive(json, "vision_config");
-    if (!cJSON_IsObject(vision)) {
-        COT_TRY(expect_text(json, "model_type", "clip_vision_model", path, err)); /* the tower saved by itself */
-        vision = json;
-    }
+    const cJSON *vision = NULL;
+    COT_TRY(find_vision(&vision, json, path, err));
     COT_TRY(heads_in(&heads, vision, path, err));
     COT_TRY(safetensors_open(&out->file, out->where, err));
     COT_TRY(take_clip(out, heads, err));

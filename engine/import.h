@@ -31,7 +31,7 @@ typedef struct importing {
 cot_status import_card(importing *im, cot_error *err);
 
 /* ---- import_store.c ---- */
-/* Turns what is to be written into half precision, if that was asked for. */
+/* Refuses values that are not finite; turns what is to be written into half precision, if that was asked for. */
 cot_status import_store(importing *im, cot_error *err);
 void import_store_fini(importing *im);
 #endif

@@ -50,9 +50,34 @@ done:
     return status;
 }
 
+/* A package must not be made that no device would load. In blocks: tables of words are large. */
+static cot_status check_finite(const tensor *t, cot_error *err)
+{
+    enum { BLOCK = 4096 };
+    float values[BLOCK];
+    if (!t->count || t->type == TENSOR_I64 || t->type == TENSOR_BOOL) return COT_OK;
+    const size_t size = t->bytes / t->count;
+    for (size_t at = 0; at < t->count; at += BLOCK) {
+        tensor part = *t;
+        part.count = t->count - at < BLOCK ? t->count - at : BLOCK;
+        part.bytes = part.count * size;
+        part.data += at * size;
+        tensor_floats(values, &part);
+        for (size_t i = 0; i < part.count; i++)
+            if (!isfinite(values[i]))
+                return cot_fail(
+                    err, COT_E_MODEL,
+                    "model import: tensor %s holds a value that is not finite: its training diverged, or the "
+                    "file is damaged",
+                    t->name);
+    }
+    return COT_OK;
+}
+
 cot_status import_store(importing *im, cot_error *err)
 {
     cot_status status = COT_OK;
+    for (size_t i = 0; i < im->n; i++) COT_TRY(check_finite(&im->tensors[i], err));
     if (!im->options->store_half) return COT_OK;
     im->halves = calloc(im->n + 1, sizeof *im->halves);
     if (!im->halves) return cot_fail(err, COT_E_MEMORY, "model import: no memory");

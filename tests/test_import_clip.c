@@ -7,6 +7,8 @@
 #include "tests/encoder_world.h"
 #include "tests/tiny_model.h"
 
+#include <unistd.h>
+
 enum { FEATURES = 20, DIM = 12, STEPS = 3, LOGITS = 10, SIDE = 24, IMAGES = 3, MOST = 256 };
 static const size_t classes[STEPS] = {2, 3, 5};
 static const char summary[] =
@@ -190,6 +192,17 @@ TEST(import_joins_a_clip_checkpoint_and_a_student)
     remove_folder(s.folder);
 }
 
+TEST(import_refuses_weights_that_are_no_numbers)
+{
+    cot_error err = COT_ERROR_INIT;
+    static source_folder s;
+    add_head(&s, "student.");
+    s.head.proj_w[DIM * FEATURES - 1] = INFINITY;
+    CHECK_FAILS(import(&s, TRANSFORMERS "clip", &err), COT_E_MODEL, "img_proj.0.weight holds a value that is not");
+    CHECK(access(s.out, F_OK) != 0);
+    remove_folder(s.folder);
+}
+
 /* ---- OpenAI's names ---- */
 enum { WIDE = 64, BLOCKS = 2, PATCH = 6, WIDE_FLOATS = 1 << 18 };
 
@@ -313,6 +326,8 @@ TEST(checkpoint_of_clip_must_agree_with_its_config)
         {"{\"vision_config\": {\"num_attention_heads\": 5}}", "5 attention heads"},
         {"{\"vision_config\": {\"num_attention_heads\": -1}}", "num_attention_heads"},
         {"{\"model_type\": \"siglip\"}", "clip_vision_model"},
+        {"{\"model_type\": \"siglip\", \"vision_config\": {\"num_attention_heads\": 3}}", "only \"clip\" is computed"},
+        {"{\"model_type\": \"clip\", \"vision_config\": 3}", "\"vision_config\" must be an object"},
         {"[1]", "not a JSON object"},
     };
     cot_error err = COT_ERROR_INIT;
