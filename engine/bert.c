@@ -82,7 +82,7 @@ static cot_status check_text(const bert *m, const int64_t *ids, const int64_t *m
                         tokens, m->shape.positions);
     for (size_t i = 0; i < rows; i++) {
         if (ids[i] < 0 || (uint64_t)ids[i] >= m->shape.vocab)
-            return cot_fail(err, COT_E_MODEL,
+            return cot_fail(err, COT_E_INPUT,
                             "text encoder: token number %lld, the model has %zu: the vocabulary is of another model",
                             (long long)ids[i], m->shape.vocab);
         if (mask[i] != 0 && mask[i] != 1)

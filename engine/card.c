@@ -52,7 +52,7 @@ cot_status json_object(cJSON **out, const char *text, const char *where, cot_err
         const bool inside = at >= text && at <= text + strlen(text);
         cJSON_Delete(*out);
         *out = NULL;
-        return cot_fail(err, COT_E_MODEL, "%s: not a JSON object (byte %zu): mend it or make the package again", where,
+        return cot_fail(err, COT_E_MODEL, "%s: not a JSON object (byte %zu): mend the file or make it again", where,
                         inside ? (size_t)(at - text) : 0);
     }
     return COT_OK;

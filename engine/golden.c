@@ -124,7 +124,8 @@ static cot_status open_folder(cot_golden *g, const char *dir, cot_error *err)
     }
 done:
     free(json);
-    if (status == COT_E_IO) { /* a folder that is not there is the same fault as one that lacks a tensor */
+    if (status == COT_E_IO || status == COT_E_INPUT ||
+        status == COT_E_LIMIT) { /* the same fault as a tensor that lacks */
         if (err) err->status = COT_E_MODEL;
         status = COT_E_MODEL;
     }

@@ -142,8 +142,8 @@ static cot_status forward_bert(golden_run *run, bert *m, cot_arena *arena, int64
     COT_TRY(bert_plan(m, arena, n, err));
     COT_TRY(cot_arena_commit(arena, err));
     status = bert_forward(cls, m, words, words + n, texts, z->tokens, err);
-    if (status == COT_E_INPUT || status == COT_E_MODEL) { /* the words came from the folder */
-        cot_fail_in(err, "%s", run->golden->where[GOLDEN_EXPECTED]);
+    if (status == COT_E_INPUT || status == COT_E_MODEL) { /* words and weights both came from the folder */
+        cot_fail_in(err, "%s", run->golden->where[status == COT_E_INPUT ? GOLDEN_EXPECTED : GOLDEN_BERT]);
         if (err) err->status = COT_E_MODEL;
         status = COT_E_MODEL;
     }

@@ -56,7 +56,7 @@ static cot_status check_finite(const float *v, const weight_source *s, const ten
 {
     if (all_finite(v, t->count)) return COT_OK;
     return cot_fail(err, COT_E_MODEL,
-                    "%s: tensor %s holds a value that is not finite: the training diverged; use another model",
+                    "%s: tensor %s holds a value that is not finite: its training diverged, or the file is damaged",
                     s->where, t->name);
 }
 

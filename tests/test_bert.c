@@ -98,9 +98,9 @@ TEST(bert_refuses_token_numbers_and_lengths_that_it_does_not_have)
     for (size_t i = 0; i < 40; i++) mask[i] = 1;
     CHECK_OK(bert_forward(t.cls, &t.bert, ids, mask, 2, 20, &err));
     ids[3] = 61;
-    CHECK_FAILS(bert_forward(t.cls, &t.bert, ids, mask, 1, 4, &err), COT_E_MODEL, "token number 61, the model has 61");
+    CHECK_FAILS(bert_forward(t.cls, &t.bert, ids, mask, 1, 4, &err), COT_E_INPUT, "token number 61, the model has 61");
     ids[3] = -1;
-    CHECK_FAILS(bert_forward(t.cls, &t.bert, ids, mask, 1, 4, &err), COT_E_MODEL, "token number -1");
+    CHECK_FAILS(bert_forward(t.cls, &t.bert, ids, mask, 1, 4, &err), COT_E_INPUT, "token number -1");
     ids[3] = 0;
     CHECK_FAILS(bert_forward(t.cls, &t.bert, ids, mask, 1, 40, &err), COT_E_LIMIT, "the model has 32 positions");
     CHECK_FAILS(bert_forward(t.cls, &t.bert, ids, mask, 0, 4, &err), COT_E_BUG, "0 texts");

@@ -361,6 +361,10 @@ TEST(verify_refuses_values_that_are_no_numbers)
     REQUIRE(poke(&c, "expected.safetensors", "images", 0, &nan_value, sizeof nan_value));
     CHECK_FAILS(verify(c.folder, &err), COT_E_MODEL, "tensor images holds a value that is not finite");
     remove_folder(c.folder);
+    REQUIRE(copy_init(&c, "odd"));
+    REQUIRE(poke(&c, "bert.safetensors", "embeddings.token_type_embeddings.weight", 0, &nan_value, sizeof nan_value));
+    CHECK_FAILS(verify(c.folder, &err), COT_E_MODEL, "bert.safetensors: text encoder: an embedding of token");
+    remove_folder(c.folder);
 }
 
 /* Weights so large that the answer overflows: an error above every bound, not a pass. */
