@@ -18,7 +18,7 @@ exits "--version" 0 "$stepcot" --version
 has "…says what it is not" out "Not a medical device"
 exits "--help" 0 "$stepcot" --help
 exits "no command" 2 "$stepcot"
-for command in serve infer queue devices config model bench verify; do
+for command in serve infer queue devices config model bench verify data; do
     grep -q "  $command " out 2>/dev/null || "$stepcot" --help | grep -q "^  $command " && pass "--help names $command" || fail "--help lacks $command"
     exits "$command --help" 0 "$stepcot" "$command" --help
     has "…begins with the usage" out "^Usage: stepcot $command"
