@@ -108,3 +108,40 @@ cot_status cot_answer_map(cot_answer *answer, size_t rows, size_t cols, cot_erro
     answer->map_cols = cols;
     return COT_OK;
 }
+
+/* ---- in words ---- */
+typedef struct raw_steps {
+    size_t raw, calibrated;
+    char titles[400]; /* of the raw ones; cut with "…" */
+} raw_steps;
+
+static void note_step(raw_steps *r, bool calibrated, const char *title, const char *reader)
+{
+    char one[sizeof r->titles];
+    r->calibrated += calibrated;
+    if (calibrated) return;
+    snprintf(one, sizeof one, "%s%s%s%s%s", r->raw++ ? ", " : "", title, reader[0] ? " (" : "", reader,
+             reader[0] ? ")" : "");
+    if (strlen(r->titles) + strlen(one) + sizeof ", …" <= sizeof r->titles)
+        strcat(r->titles, one);
+    else if (!strstr(r->titles, ", …"))
+        strcat(r->titles, ", …"); /* room for it is kept free above */
+}
+
+bool cot_chain_calibration(char *text, size_t size, const cot_chain *chain, const cot_steps *steps)
+{
+    raw_steps r = {0};
+    for (size_t s = 0; s < chain->n_steps && chain->answers; s++) {
+        const cot_answer *a = &chain->answers[s];
+        if (a->available) note_step(&r, a->calibrated, steps->steps[s].title, "");
+        if (a->other.available) note_step(&r, a->other.calibrated, steps->steps[s].title, chain->other.role);
+    }
+    if (!r.calibrated)
+        snprintf(text, size, "Certainties are the model's raw probabilities, not calibrated.");
+    else
+        snprintf(text, size,
+                 "Certainties were calibrated on validation images%s%s%s; on images of another origin they "
+                 "may be off.",
+                 r.raw ? ", except those of " : "", r.titles, r.raw ? ", which are raw probabilities" : "");
+    return r.calibrated && !r.raw;
+}

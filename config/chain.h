@@ -41,6 +41,7 @@ typedef struct cot_opinion {
     bool available;
     size_t answer;            /* index of its largest probability */
     float *probability;       /* [n_options] of the step; NULL: not available */
+    bool calibrated;          /* as in cot_answer */
 } cot_opinion;
 
 typedef struct cot_answer {
@@ -48,6 +49,7 @@ typedef struct cot_answer {
     char reason[257];         /* why not available */
     size_t n_options;
     float *probability;       /* [n_options] */
+    bool calibrated;          /* on validation images (a temperature); else the model's raw probabilities */
     size_t answer;            /* index of the largest probability */
     size_t second;            /* runner-up (== answer when there is one option) */
     char rationale[1025];     /* UTF-8, from computed facts only */
@@ -83,7 +85,7 @@ typedef struct cot_chain {
     cot_reader reader;
     bool has_other;           /* a second reader read the image too */
     cot_reader other;
-    bool calibrated;          /* certainties were calibrated on validation images; else the model's raw probabilities */
+    bool calibrated;          /* every certainty is (cot_answer); where some are not, the summary names them */
     size_t rows, cols;        /* of the source image; 0 when nothing was decoded */
     size_t n_steps;
     cot_answer *answers;      /* [n_steps]; NULL when refused before a model was asked */
@@ -93,6 +95,8 @@ typedef struct cot_chain {
 /* Answers allocated after the schema, all "not available". Caller destroys. steps may be NULL: no answers. */
 cot_status cot_chain_create(cot_chain **out, const cot_steps *steps, cot_error *err);
 void cot_chain_destroy(cot_chain *chain); /* NULL is fine */
+/* Whether the certainties are calibrated, in one sentence that names the steps that are not where some are. True: all are. */
+bool cot_chain_calibration(char *text, size_t size, const cot_chain *chain, const cot_steps *steps);
 /* Room for what an answer owns; what was there before is freed. Zeroed. n 0: none. */
 cot_status cot_answer_regions(cot_answer *answer, size_t n, cot_error *err);
 cot_status cot_region_points(cot_region *region, size_t n, cot_error *err);

@@ -1,12 +1,17 @@
 /* Temperatures that calibrate a model's certainties, one per step and reader: part of model.json, fitted by `stepcot
- * calibrate` on validation images, applied to logits before the softmax of a reading. They change no answer.
- * Threads: any thread.
+ * calibrate` on validation images, dividing the logits of a reading before the softmax. They change no answer.
+ *   "calibration": {"student": {"on": …, "temperature": {"detection": 1.31, …}, "ece_before": …, …}, "teacher": …}
+ * Threads: read-only, any thread.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef COT_ENGINE_CALIBRATION_H
 #define COT_ENGINE_CALIBRATION_H
 #include "engine/card.h"
 
-/* `reader`: "student" or "teacher". 1 where the card has none, or none from 0.05 to 20. */
-float calibration_temperature(const model_card *card, const char *reader, const char *step);
-bool calibration_there(const model_card *card, const char *reader);
+#define CALIBRATION_LOW  0.05
+#define CALIBRATION_HIGH 20.0
+
+/* What the card says, checked: known readers and steps, temperatures in bounds. `where` names model.json. */
+cot_status calibration_read(model_card *card, const char *where, const cot_steps *steps, cot_error *err);
+/* [n_steps] of the reader who reads alone or first: the student's, but of COT_READ_TEACHER the teacher's. 0: not calibrated. */
+const float *calibration_of(const model_card *card, bool teacher);
 #endif

@@ -2,6 +2,7 @@
  * schema is refused here, before any weight is looked at.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine/card.h"
+#include "engine/calibration.h"
 #include "engine/naming.h"
 
 #include <stdlib.h>
@@ -313,6 +314,7 @@ cot_status card_parse(model_card **out, const char *text, const char *where, con
     COT_TRY(read_architecture(card, where, steps, err));
     COT_TRY(read_teacher(card, where, steps, err));
     COT_TRY(read_preprocessing(card, where, err));
+    COT_TRY(calibration_read(card, where, steps, err));
     *out = card;
     card = NULL;
 done:
@@ -327,5 +329,7 @@ void card_destroy(model_card *card)
     free(card->arch.classes);
     free(card->supervised);
     free(card->teacher.supervised);
+    free(card->temperature);
+    free(card->teacher.temperature);
     free(card);
 }

@@ -19,11 +19,13 @@ typedef struct model_card {
     float mean, std;         /* of the grey channel; with CLIP 0 and 1, */
     clip_normalisation clip; /* and these of the three channels it stands for */
     char schema_id[65];
-    bool *supervised; /* [arch.n_steps]: labels for this step were in the training data */
-    struct {          /* only where arch has a teacher */
+    bool *supervised;   /* [arch.n_steps]: labels for this step were in the training data */
+    float *temperature; /* [arch.n_steps], 0: not calibrated (calibration.h) */
+    struct {            /* only where arch has a teacher */
         char name[65], training[756];
-        char prompts[257]; /* where they come from, in words; its reader says so behind the training */
-        bool *supervised;  /* [arch.n_steps] */
+        char prompts[257];  /* where they come from, in words; its reader says so behind the training */
+        bool *supervised;   /* [arch.n_steps] */
+        float *temperature; /* [arch.n_steps]; there without a teacher too */
     } teacher;
     char weights_sha256[65];
     cJSON *json; /* the whole document */

@@ -118,7 +118,7 @@ static void weigh(evidence *e, cot_chain *chain, const float *temperature)
         student_host_without(&e->student, e->without, t);
         for (size_t s = 0, at = 0; s < chain->n_steps; at += chain->answers[s++].n_options) {
             cot_answer *a = &chain->answers[s];
-            const double degree = temperature ? (double)temperature[s] : 1;
+            const double degree = temperature && temperature[s] > 0 ? (double)temperature[s] : 1;
             if (s <= t || !a->available) continue;
             const double without = probability(e->without + at, a->n_options, a->answer, degree);
             a->influences[earlier] = (cot_influence){t, (float)(given(e, chain, s, at, degree) - without)};

@@ -19,7 +19,7 @@ cot_status evidence_init(evidence *e, const weight_source *source, const student
 void evidence_fini(evidence *e);
 /* From one image's feature [features]: the influences on every available answer and, unless gradients is NULL, the gradient
  * of each available answer's logit in the feature: gradients [n_steps, features], zeros for the others.
- * temperature: what logits of a step are divided by before the softmax, [n_steps]; NULL: 1. */
+ * temperature: what logits of a step are divided by before the softmax, [n_steps]; NULL, or 0 for a step: 1. */
 cot_status evidence_weigh(evidence *e, cot_chain *chain, const float *feature, const float *temperature,
                           float *gradients, cot_error *err);
 

@@ -68,13 +68,14 @@ static void fill_phrase(char *text, size_t size, const char *phrase, const place
 }
 
 /* ---- one step ---- */
-/* Numerically safe softmax; double, so that the sum is 1 within float rounding. */
-static void softmax(float *p, const float *logits, size_t n)
+/* Numerically safe softmax of logits / temperature; double, so that the sum is 1 within float rounding. */
+static void softmax(float *p, const float *logits, size_t n, float temperature)
 {
+    const double t = temperature > 0 ? (double)temperature : 1;
     double top = (double)logits[0], sum = 0;
     for (size_t i = 1; i < n; i++) top = fmax(top, (double)logits[i]);
-    for (size_t i = 0; i < n; i++) sum += exp((double)logits[i] - top);
-    for (size_t i = 0; i < n; i++) p[i] = (float)(exp((double)logits[i] - top) / sum);
+    for (size_t i = 0; i < n; i++) sum += exp(((double)logits[i] - top) / t);
+    for (size_t i = 0; i < n; i++) p[i] = (float)(exp(((double)logits[i] - top) / t) / sum);
 }
 
 /* The largest but `without` (n: none); of equals, the first. */
@@ -102,10 +103,11 @@ static void fill_rationale(cot_answer *a, const cot_step *step)
                 sizeof places / sizeof *places);
 }
 
-void answer_fill(cot_answer *answer, const cot_step *step, const float *logits)
+void answer_fill(cot_answer *answer, const cot_step *step, const float *logits, float temperature)
 {
     const size_t n = answer->n_options;
-    softmax(answer->probability, logits, n);
+    softmax(answer->probability, logits, n, temperature);
+    answer->calibrated = temperature > 0;
     answer->available = true;
     answer->reason[0] = 0;
     answer->answer = largest(answer->probability, n, n);
@@ -120,14 +122,15 @@ void answer_unavailable(cot_answer *answer)
 }
 
 /* ---- the second reader ---- */
-cot_status answer_compare(cot_answer *answer, const cot_step *step, const float *logits, const cot_steps *steps,
-                          const char *reader, cot_error *err)
+cot_status answer_compare(cot_answer *answer, const cot_step *step, const float *logits, float temperature,
+                          const cot_steps *steps, const char *reader, cot_error *err)
 {
     cot_status status;
     char certainty[16], sentence[sizeof answer->rationale];
     cot_opinion *other = &answer->other;
     COT_TRY(cot_answer_other(answer, err));
-    softmax(other->probability, logits, answer->n_options);
+    softmax(other->probability, logits, answer->n_options, temperature);
+    other->calibrated = temperature > 0;
     other->available = true;
     other->answer = largest(other->probability, answer->n_options, answer->n_options);
     answer->disagreement = answer->available && other->answer != answer->answer;
@@ -197,13 +200,10 @@ static void append_missing(char *text, size_t size, const cot_chain *chain, cons
  * repeated here: table, JSON and report show it beside the summary. */
 void chain_summarise(cot_chain *chain, const cot_steps *steps)
 {
-    const char *limits =
-        chain->calibrated
-            ? "Certainties were calibrated on validation images; on images of another origin they may be off."
-            : "Certainties are the model's raw probabilities, not calibrated.";
-    char *text = chain->summary, readers[sizeof chain->summary / 2];
+    char *text = chain->summary, readers[sizeof chain->summary / 3], limits[sizeof chain->summary / 2];
     const size_t size = sizeof chain->summary, last = chain->n_steps - 1;
     describe_readers(readers, sizeof readers, chain, steps);
+    chain->calibrated = cot_chain_calibration(limits, sizeof limits, chain, steps);
     const size_t room = size - strlen(limits), answers_room = room - strlen(readers);
     text[0] = 0;
     if (chain->answers[last].available) append_answer(text, answers_room, &chain->answers[last], &steps->steps[last]);

@@ -14,8 +14,7 @@ typedef struct model_evidence {
     evidence student;
     encoder_evidence encoder;
     float *features, *gradients,
-        *maps;          /* host: [max_batch,features], [max_batch,n_steps,features], and maps of all of these */
-    float *temperature; /* [n_steps] of the student */
+        *maps; /* host: [max_batch,features], [max_batch,n_steps,features], and maps of all of these */
 } model_evidence;
 
 struct cot_model {
@@ -53,11 +52,12 @@ void model_evidence_fini(cot_model *model);
 /* Milliseconds of a clock that only runs forward; finishes the device first when timing is on. */
 cot_status model_clock(double *ms, cot_model *model, cot_error *err);
 
-/* explain.c: host only. `logits` has one step's options. */
-void answer_fill(cot_answer *answer, const cot_step *step, const float *logits);
+/* explain.c: host only. `logits` has one step's options; temperature divides them, 0: raw (calibration.h). */
+void answer_fill(cot_answer *answer, const cot_step *step, const float *logits, float temperature);
 void answer_unavailable(cot_answer *answer);
 /* The second reader's answer to a step, and whether it disagrees with the first. */
-cot_status answer_compare(cot_answer *answer, const cot_step *step, const float *logits, const cot_steps *steps,
-                          const char *reader, cot_error *err);
+cot_status answer_compare(cot_answer *answer, const cot_step *step, const float *logits, float temperature,
+                          const cot_steps *steps, const char *reader, cot_error *err);
+/* Writes the summary and says whether all certainties are calibrated. */
 void chain_summarise(cot_chain *chain, const cot_steps *steps);
 #endif

@@ -9,17 +9,12 @@
 static cot_status allocate(cot_model *m, cot_error *err)
 {
     model_evidence *e = &m->evidence;
-    const model_card *card = package_card(m->package);
-    const size_t n_steps = m->steps->n_steps, rows = m->max_batch * n_steps;
+    const size_t rows = m->max_batch * m->steps->n_steps;
     e->features = calloc(m->max_batch * m->encoder.features + 1, sizeof *e->features);
     e->gradients = calloc(rows * m->encoder.features + 1, sizeof *e->gradients);
     e->maps = calloc(rows * e->encoder.side * e->encoder.side + 1, sizeof *e->maps);
-    e->temperature = calloc(n_steps + 1, sizeof *e->temperature);
-    if (!e->features || !e->gradients || !e->maps || !e->temperature)
-        return cot_fail(err, COT_E_MEMORY, "model: no memory for evidence");
-    for (size_t s = 0; s < n_steps; s++)
-        e->temperature[s] = calibration_temperature(card, "student", m->steps->steps[s].id);
-    return COT_OK;
+    return e->features && e->gradients && e->maps ? COT_OK
+                                                  : cot_fail(err, COT_E_MEMORY, "model: no memory for evidence");
 }
 
 static cot_status prepare(cot_model *m, cot_error *err)
@@ -46,7 +41,6 @@ void model_evidence_fini(cot_model *m)
     free(e->features);
     free(e->gradients);
     free(e->maps);
-    free(e->temperature);
     memset(e, 0, sizeof *e);
 }
 
@@ -66,9 +60,10 @@ static cot_status fill(cot_model *m, cot_chain *const *chains, size_t n, cot_err
     model_evidence *e = &m->evidence;
     const size_t features = m->encoder.features, n_steps = m->steps->n_steps;
     const size_t cells = e->encoder.side * e->encoder.side;
+    const float *temperature = calibration_of(package_card(m->package), false);
     COT_TRY(cot_buffer_read(m->feature, 0, e->features, n * features, err));
     for (size_t i = 0; i < n; i++)
-        COT_TRY(evidence_weigh(&e->student, chains[i], e->features + i * features, e->temperature,
+        COT_TRY(evidence_weigh(&e->student, chains[i], e->features + i * features, temperature,
                                e->gradients + i * n_steps * features, err));
     COT_TRY(encoder_evidence_maps(e->maps, &e->encoder, &m->encoder, e->gradients, n, err));
     for (size_t i = 0; i < n; i++) {

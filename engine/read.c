@@ -6,21 +6,12 @@
 
 #include <string.h>
 
-/* One step's logits as certainties are made of them: divided by the reader's temperature (calibration.h). */
-static const float *calibrated(cot_model *m, const float *logits, const char *reader, size_t s)
-{
-    const model_card *card = package_card(m->package);
-    const float temperature = calibration_temperature(card, reader, m->steps->steps[s].id);
-    for (size_t c = 0; c < card->arch.classes[s]; c++) m->step[c] = logits[c] / temperature;
-    return m->step;
-}
-
 /* The answers to picture i of the batch, not yet what is said about them. */
 static cot_status begin_chain(cot_chain **out, cot_model *m, const cot_picture *picture, size_t i, cot_error *err)
 {
     const model_card *card = package_card(m->package);
     const bool *supervised = m->readers == COT_READ_TEACHER ? card->teacher.supervised : card->supervised;
-    const char *reader = m->readers == COT_READ_TEACHER ? "teacher" : "student";
+    const float *temperature = calibration_of(card, m->readers == COT_READ_TEACHER);
     const size_t first = i * m->n_logits;
     cot_status status;
     COT_TRY(cot_chain_create(out, m->steps, err));
@@ -28,13 +19,12 @@ static cot_status begin_chain(cot_chain **out, cot_model *m, const cot_picture *
     chain->reader = m->reader;
     chain->has_other = m->readers == COT_READ_BOTH;
     if (chain->has_other) chain->other = m->other;
-    chain->calibrated = calibration_there(card, reader);
     chain->state = COT_CHAIN_COMPLETE;
     chain->rows = picture->rows;
     chain->cols = picture->cols;
     for (size_t s = 0, at = first; s < m->steps->n_steps; at += card->arch.classes[s], s++) {
         if (supervised[s]) {
-            answer_fill(&chain->answers[s], &m->steps->steps[s], calibrated(m, m->logits + at, reader, s));
+            answer_fill(&chain->answers[s], &m->steps->steps[s], m->logits + at, temperature[s]);
         } else {
             answer_unavailable(&chain->answers[s]);
             chain->state = COT_CHAIN_PARTIAL;
@@ -48,11 +38,12 @@ done:
 static cot_status end_chain(cot_chain *chain, cot_model *m, size_t i, cot_error *err)
 {
     const model_card *card = package_card(m->package);
+    const float *temperature = calibration_of(card, true);
     cot_status status = COT_OK;
     for (size_t s = 0, at = i * m->n_logits; s < m->steps->n_steps; at += card->arch.classes[s], s++)
         if (chain->has_other && card->teacher.supervised[s])
-            COT_TRY(answer_compare(&chain->answers[s], &m->steps->steps[s],
-                                   calibrated(m, m->other_logits + at, "teacher", s), m->steps, m->other.role, err));
+            COT_TRY(answer_compare(&chain->answers[s], &m->steps->steps[s], m->other_logits + at, temperature[s],
+                                   m->steps, m->other.role, err));
     chain_summarise(chain, m->steps);
 done:
     return status;

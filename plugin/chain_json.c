@@ -65,6 +65,7 @@ static void put_answer(writer *w, cJSON *o, const cot_answer *a, const cot_step 
 {
     put_option(w, o, "answer", &step->options[a->answer]);
     put_number(w, o, "certainty", a->probability[a->answer]);
+    put(w, o, "calibrated", cJSON_CreateBool(a->calibrated));
     put_option(w, o, "second", &step->options[a->second]);
     put_number(w, o, "second_certainty", a->probability[a->second]);
     put_text(w, o, "rationale", a->rationale);
@@ -114,6 +115,7 @@ static void put_other(writer *w, cJSON *parent, const cot_opinion *other, const 
     cJSON *o = put(w, parent, "second_reader", cJSON_CreateObject());
     put_option(w, o, "answer", &step->options[other->answer]);
     put_number(w, o, "certainty", other->probability[other->answer]);
+    put(w, o, "calibrated", cJSON_CreateBool(other->calibrated));
     cJSON *list = put(w, o, "probabilities", cJSON_CreateArray());
     for (size_t i = 0; i < step->n_options; i++) put_number(w, list, NULL, other->probability[i]);
 }

@@ -113,6 +113,15 @@ done:
     return status;
 }
 
+/* Not there: of a reading made before there was calibration. */
+static cot_status get_calibrated(bool *out, const cJSON *o, const char *step, cot_error *err)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, "calibrated");
+    *out = cJSON_IsTrue(item);
+    if (!item || cJSON_IsBool(item)) return COT_OK;
+    return cot_fail(err, COT_E_INPUT, "reading: \"calibrated\" of step %s is neither true nor false", step);
+}
+
 static cot_status get_answer(cot_answer *a, const cJSON *step, const cot_step *schema, cot_error *err)
 {
     cot_status status;
@@ -130,6 +139,7 @@ static cot_status get_answer(cot_answer *a, const cJSON *step, const cot_step *s
     COT_TRY(get_choice(&a->answer, step, "answer", "certainty", a, schema, err));
     COT_TRY(get_choice(&a->second, step, "second", "second_certainty", a, schema, err));
     COT_TRY(get_text(a->rationale, sizeof a->rationale, step, "rationale", err));
+    COT_TRY(get_calibrated(&a->calibrated, step, schema->id, err));
 done:
     return status;
 }
@@ -238,6 +248,7 @@ static cot_status get_other(cot_answer *a, const cJSON *step, const cot_step *sc
     COT_TRY(get_number(&certainty, o, "certainty", err));
     COT_TRY(get_list(&list, &n, o, "probabilities", schema->n_options, err));
     COT_TRY(cot_answer_other(a, err));
+    COT_TRY(get_calibrated(&a->other.calibrated, o, schema->id, err));
     cJSON_ArrayForEach(item, list) COT_TRY(get_float(&a->other.probability[i++], item, "probabilities", err));
     for (a->other.answer = 0; a->other.answer < schema->n_options; a->other.answer++)
         if (!strcmp(schema->options[a->other.answer].id, id)) break;

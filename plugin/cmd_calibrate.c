@@ -5,25 +5,32 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const char help[] =
-    "Usage: stepcot calibrate MANIFEST --package DIR [OPTIONS]\n\n"
+    "Usage: stepcot calibrate PACKAGE --manifest FILE [OPTIONS]\n\n"
     "Fits one temperature per step on the validation split, so that a certainty of 80 % is right in about 8 of 10 "
-    "such\n"
-    "images, writes them into DIR/model.json and prints the calibration error (ECE) before and after. Readings with "
-    "the\n"
-    "package then give calibrated certainties and say so; answers stay the same.\n\n"
-    "      --package DIR   the package to change\n"
-    "      --model WORD    student (default) or teacher\n"
-    "      --split WORD    the images to fit on: validation (default) or train\n"
-    "      --dry-run       print, change nothing\n"
-    "      --images DIR    where the manifest's images are, when not where it says\n"
-    "      --steps FILE    a step schema other than the embedded one\n"
-    "      --device X      part of an OpenCL platform or device name, or cpu, or gpu (default: the best)\n\n"
+    "such\nimages, writes them into the package's model.json and prints the calibration error (ECE) before and after.\n"
+    "Readings with the package then give calibrated certainties and say so; answers stay the same.\n"
+    "PACKAGE: a folder, or default for the model in the program (with -o).\n\n"
+    "      --manifest FILE  the labelled images (stepcot data import)\n"
+    "      --model WORD     student (default) or teacher: whose certainties; each has its own temperatures\n"
+    "      --split WORD     the images to fit on: validation (default) or train\n"
+    "  -o, --output DIR     write the calibrated package there (must not exist) and leave PACKAGE as it is\n"
+    "      --dry-run        print, write nothing\n"
+    "      --images DIR     where the manifest's images are, when not where it says\n"
+    "      --steps FILE     a step schema other than the embedded one\n"
+    "      --device X       part of an OpenCL platform or device name, or cpu, or gpu (default: the best)\n\n"
     "Example:\n"
-    "  stepcot calibrate chest.jsonl --package run1/model && stepcot evaluate chest.jsonl --package run1/model\n\n"
+    "  stepcot calibrate run1/model --manifest chest.jsonl && stepcot evaluate chest.jsonl --package run1/model\n\n"
     "Exit codes: 0 done, 1 data not as they must be, 2 wrong usage, 3 step schema, 4 model or device, 5 file "
     "system.\n" COT_NOT_A_DEVICE "\n";
+
+typedef struct calibrate_words {
+    const char *package, *manifest, *model, *split, *output;
+    bool dry;
+    cot_readers readers;
+} calibrate_words;
 
 typedef struct calibrated {
     bool done;
@@ -50,7 +57,8 @@ static cJSON *describe(const evaluating *e, const evaluation *v, const calibrate
 {
     cJSON *part = cJSON_CreateObject(), *t = NULL, *before = NULL, *after = NULL;
     char on[100];
-    snprintf(on, sizeof on, "%s split, %zu images", cot_split_name(e->split), e->manifest->n);
+    snprintf(on, sizeof on, "%s split, %zu images of %zu patients", cot_split_name(e->split), e->manifest->n,
+             e->patients);
     bool ok = part && cJSON_AddStringToObject(part, "on", on) &&
               cJSON_AddStringToObject(part, "manifest_sha256", e->manifest->sha256) &&
               (t = cJSON_AddObjectToObject(part, "temperature")) &&
@@ -68,23 +76,28 @@ static cJSON *describe(const evaluating *e, const evaluation *v, const calibrate
 }
 
 /* calibration.READER of model.json; weights and everything else stay. */
-static cot_status store(const char *folder, const evaluating *e, const evaluation *v, const calibrated *c,
+static cot_status store(const calibrate_words *w, const evaluating *e, const evaluation *v, const calibrated *c,
                         cot_error *err)
 {
     cot_status status;
     cot_package *package = NULL, *again = NULL;
-    COT_TRY(cot_package_open(&package, folder, e->steps, err));
+    COT_TRY(cot_package_open(&package, w->package, e->steps, err));
+    const safetensors *weights = package_source(package, "").file;
     cJSON *card = package_card(package)->json, *all = cJSON_GetObjectItemCaseSensitive(card, "calibration");
     if (!all) all = cJSON_AddObjectToObject(card, "calibration");
     cJSON *metrics = cJSON_GetObjectItemCaseSensitive(card, "metrics");
     if (!all || !package_card_set(all, v->reader_word, describe(e, v, c)) ||
-        (metrics &&
-         !package_card_set(metrics, "certainty", cJSON_CreateString("softmax, calibrated by temperature")))) {
+        (metrics && w->readers == COT_READ_STUDENT &&
+         !package_card_set(metrics, "certainty",
+                           cJSON_CreateString("softmax, calibrated by temperature where calibration has one")))) {
         status = cot_fail(err, COT_E_MEMORY, "no memory for model.json");
         goto done;
     }
-    COT_TRY(package_write_card(folder, card, err));
-    COT_TRY(cot_package_open(&again, folder, e->steps, err));
+    if (w->output)
+        COT_TRY(package_write(w->output, card, safetensors_at(weights, 0), safetensors_count(weights), false, err));
+    else
+        COT_TRY(package_write_card(w->package, card, err));
+    COT_TRY(cot_package_open(&again, w->output ? w->output : w->package, e->steps, err));
 done:
     cot_package_close(package);
     cot_package_close(again);
@@ -104,13 +117,13 @@ static void print(const evaluating *e, const evaluation *v, const calibrated *c)
            COT_PROGRAM);
 }
 
-static int run(const char *folder, cot_readers readers, bool dry, evaluating *e)
+static int run(const calibrate_words *w, evaluating *e)
 {
     cot_status status;
     cot_error err = COT_ERROR_INIT;
     evaluation v = {0};
     calibrated *c = NULL;
-    const evaluation_order order = {.package = folder, .readers = readers};
+    const evaluation_order order = {.package = w->package, .readers = w->readers};
     COT_TRY(evaluating_open(e, &err));
     COT_TRY(evaluation_run(&v, e, &order, &err));
     c = calloc(v.n_steps + 1, sizeof *c);
@@ -119,7 +132,7 @@ static int run(const char *folder, cot_readers readers, bool dry, evaluating *e)
         goto done;
     }
     COT_TRY(fit(c, &v, &err));
-    if (!dry) COT_TRY(store(folder, e, &v, c, &err));
+    if (!w->dry) COT_TRY(store(w, e, &v, c, &err));
     print(e, &v, c);
 done:
     free(c);
@@ -128,33 +141,44 @@ done:
     return status == COT_OK ? EXIT_SUCCESS : cli_failure("calibrate", &err);
 }
 
+/* NULL, or what is wrong. */
+static const char *take_words(calibrate_words *w, evaluating *e, const char *const *words, size_t n)
+{
+    struct stat st;
+    if (n != 1 || !w->manifest) return "name one PACKAGE, and --manifest FILE for the images to fit on";
+    w->package = words[0];
+    e->manifest_path = w->manifest;
+    e->split = !strcmp(w->split, "train") ? COT_TRAIN : COT_VALIDATION;
+    if (!cot_readers_named(&w->readers, w->model) || w->readers == COT_READ_BOTH)
+        return "--model is student or teacher";
+    if (strcmp(w->split, "train") != 0 && strcmp(w->split, "validation") != 0)
+        return "--split is validation or train: the test split must stay unseen";
+    if (!strcmp(w->package, "default") && !w->output && !w->dry)
+        return "the model in the program cannot be changed: add -o DIR for a calibrated copy";
+    if (w->output && lstat(w->output, &st) == 0) return "what -o names is there already";
+    return NULL;
+}
+
 int cot_cmd_calibrate(int argc, char **argv)
 {
-    const char *package = NULL, *model = "", *split = "validation";
-    bool dry = false;
+    calibrate_words w = {.model = "", .split = "validation"};
     evaluating e = {.command = "calibrate"};
     const cli_option options[] = {
-        {"package", 0, "DIR", NULL, &package, NULL, 0},          {"model", 0, "student|teacher", NULL, &model, NULL, 0},
-        {"split", 0, "validation|train", NULL, &split, NULL, 0}, {"dry-run", 0, NULL, &dry, NULL, NULL, 0},
-        {"images", 0, "DIR", NULL, &e.images, NULL, 0},          {"steps", 0, "FILE", NULL, &e.steps_path, NULL, 0},
+        {"manifest", 0, "FILE", NULL, &w.manifest, NULL, 0},
+        {"model", 0, "student|teacher", NULL, &w.model, NULL, 0},
+        {"split", 0, "validation|train", NULL, &w.split, NULL, 0},
+        {"output", 'o', "DIR", NULL, &w.output, NULL, 0},
+        {"dry-run", 0, NULL, &w.dry, NULL, NULL, 0},
+        {"images", 0, "DIR", NULL, &e.images, NULL, 0},
+        {"steps", 0, "FILE", NULL, &e.steps_path, NULL, 0},
         {"device", 0, "X", NULL, &e.device_match, NULL, 0},
     };
     size_t n;
     int code = EXIT_USAGE;
-    cot_readers readers;
     const char **words = calloc((size_t)argc + 1, sizeof *words);
     if (words && cli_parse(argc, argv, options, sizeof options / sizeof *options, help, words, &n, &code)) {
-        e.split = !strcmp(split, "train") ? COT_TRAIN : COT_VALIDATION;
-        if (n != 1 || !package)
-            code = cli_usage("calibrate", "name one MANIFEST, and --package DIR for the package to change");
-        else if (!cot_readers_named(&readers, model) || readers == COT_READ_BOTH)
-            code = cli_usage("calibrate", "--model is student or teacher");
-        else if (strcmp(split, "train") != 0 && strcmp(split, "validation") != 0)
-            code = cli_usage("calibrate", "--split is validation or train: the test split must stay unseen");
-        else {
-            e.manifest_path = words[0];
-            code = run(package, readers, dry, &e);
-        }
+        const char *wrong = take_words(&w, &e, words, n);
+        code = wrong ? cli_usage("calibrate", "%s", wrong) : run(&w, &e);
     }
     free(words);
     return code;

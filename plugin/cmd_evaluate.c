@@ -9,14 +9,16 @@ static const char help[] =
     "Usage: stepcot evaluate MANIFEST [--package DIR] [OPTIONS]\n\n"
     "Reads the images of a split and prints per step: accuracy, AUC (one answer against the rest, mean), sensitivity,\n"
     "specificity, precision, F1 (means over the answers that occur) and calibration error, each with a 95 % bootstrap\n"
-    "interval over patients. Another manifest gives the cross-data evaluation.\n\n"
+    "interval over patients; auc_negative is the AUC of the answer that says that nothing is there. Another manifest "
+    "gives\nthe cross-data evaluation. Pictures are read as training and a reading read them.\n\n"
     "      --package DIR      model package (default: the model in the program)\n"
     "      --model WORD       student (default) or teacher\n"
     "      --split WORD       train, validation or test (default)\n"
     "      --compare DIR      a second package on the same images: differences with paired intervals; with\n"
     "      --compare-model WORD   student or teacher of it (default: as --model)\n"
-    "      --without WORD     ablation of the teacher: memory (nothing is written back) or text (prompts that say "
-    "nothing)\n"
+    "      --without WORD     ablation of the teacher: memory (answers are not written back) or text (prompts are "
+    "fixed\n"
+    "                         random vectors of the same lengths); --compare-model teacher shows what it costs\n"
     "      --json             JSON instead of the table\n"
     "  -o, --output FILE      also a self-contained page with confusion, ROC and reliability (report.html)\n"
     "      --draws N          of the bootstrap (default 1000)\n"
@@ -66,40 +68,9 @@ static const char *take_words(evaluate_words *w, evaluating *e)
     return w->first.readers == COT_READ_TEACHER ? NULL : "--without is of the teacher: add --model teacher";
 }
 
-static cot_status compare(score_interval **out, const evaluation *a, const evaluation *b, const evaluate_words *w,
-                          cot_error *err)
-{
-    cot_status status = COT_OK;
-    *out = calloc(a->n_steps * SCORES + 1, sizeof **out);
-    if (!*out) return cot_fail(err, COT_E_MEMORY, "no memory for the scores");
-    for (size_t s = 0; s < a->n_steps; s++)
-        if (a->available[s] && b->available[s])
-            COT_TRY(scores_compare(*out + s * SCORES, &b->rows[s], b->temperature[s], &a->rows[s], a->temperature[s],
-                                   w->draws, w->seed, err));
-done:
-    return status;
-}
-
-static void print_comparison(FILE *f, const evaluating *e, const evaluation *a, const evaluation *b,
-                             const score_interval *differences)
-{
-    fprintf(f, "\nCompared with %s %s (%s), on the same images and draws: first minus second [95 %% interval]\n",
-            b->reader.name, b->reader.version, b->reader_word);
-    for (size_t s = 0; s < a->n_steps; s++) {
-        if (!a->available[s] || !b->available[s]) continue;
-        fprintf(f, "%-14s", e->steps->steps[s].id);
-        for (int k = SCORE_ACCURACY; k <= SCORE_AUC; k++) {
-            const score_interval *d = &differences[s * SCORES + (size_t)k];
-            fprintf(f, "  %s %+.3f [%+.3f, %+.3f]%s", score_name((score_kind)k), d->value, d->low, d->high,
-                    d->low > 0 || d->high < 0 ? " *" : "");
-        }
-        fputs("\n", f);
-    }
-    fputs("* the interval does not hold 0\n", f);
-}
-
+/* differences NULL: nothing was compared. */
 static cot_status write_page(const char *path, const evaluating *e, const evaluation *v, const score_interval *scores,
-                             cot_error *err)
+                             const evaluation *other, const score_interval *differences, cot_error *err)
 {
     char *text = NULL;
     size_t size = 0;
@@ -108,6 +79,7 @@ static cot_status write_page(const char *path, const evaluating *e, const evalua
     page_begin(f, "Evaluation on labelled chest radiographs");
     fputs("<p class=\"note\">" COT_NOT_A_DEVICE "</p>\n", f);
     cot_status status = evaluation_figures(f, e, v, scores, err);
+    if (differences) evaluation_page_compared(f, e, v, other, differences);
     page_end(f, COT_PROGRAM " " COT_VERSION ". " COT_NOT_A_DEVICE);
     if (fclose(f) != 0 && status == COT_OK) status = cot_fail(err, COT_E_MEMORY, "no memory for the page");
     if (status == COT_OK) status = cot_file_write_durable(path, text, size, err);
@@ -126,13 +98,13 @@ static int run(const evaluate_words *w, evaluating *e)
     COT_TRY(evaluation_run(&a, e, &w->first, &err));
     COT_TRY(evaluation_scores(&scores, &a, w->draws, w->seed, &err));
     if (two) COT_TRY(evaluation_run(&b, e, &w->second, &err));
-    if (two) COT_TRY(compare(&differences, &a, &b, w, &err));
+    if (two) COT_TRY(evaluation_compare(&differences, &a, &b, w->draws, w->seed, &err));
     if (w->json)
         COT_TRY(evaluation_json(stdout, e, &a, scores, two ? &b : NULL, differences, w->draws, w->seed, &err));
     else
         evaluation_print(stdout, e, &a, scores);
-    if (two && !w->json) print_comparison(stdout, e, &a, &b, differences);
-    if (w->output) COT_TRY(write_page(w->output, e, &a, scores, &err));
+    if (two && !w->json) evaluation_print_compared(stdout, e, &a, &b, differences);
+    if (w->output) COT_TRY(write_page(w->output, e, &a, scores, &b, differences, &err));
 done:
     free(scores);
     free(differences);

@@ -4,8 +4,10 @@
 #include "plugin/evaluate.h"
 #include "engine/calibration.h"
 #include "engine/model.h"
+#include "engine/prompts.h"
 #include "plugin/train_images.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -112,18 +114,36 @@ done:
     return status;
 }
 
-static cot_status ablate(cot_model *model, const evaluation_order *order, cot_error *err)
+/* Random directions, each as long as the prompt it stands for; others than a package without BERT has. */
+static cot_status set_random_prompts(teacher *t, const cot_package *package, cot_error *err)
 {
-    cot_status status = COT_OK;
-    teacher *t = &model->teacher;
-    if (order->without_text) {
-        float *nothing = calloc(t->n_steps * t->dim + 1, sizeof *nothing);
-        if (!nothing) return cot_fail(err, COT_E_MEMORY, "no memory for prompts");
-        status = teacher_prompts(t, nothing, err);
-        free(nothing);
+    cot_status status;
+    float *own = NULL, *drawn = NULL;
+    const weight_source source = package_source(package, "");
+    COT_TRY(source_floats(&own, &source, PROMPTS_NAME, (const size_t[]){t->n_steps, t->dim}, 2, err));
+    COT_TRY(prompts_random(&drawn, 2 * t->n_steps, t->dim, err));
+    for (size_t s = 0; s < t->n_steps; s++) {
+        double squares = 0;
+        for (size_t i = 0; i < t->dim; i++) squares += (double)own[s * t->dim + i] * (double)own[s * t->dim + i];
+        for (size_t i = 0; i < t->dim; i++)
+            own[s * t->dim + i] = (float)(sqrt(squares) * (double)drawn[(t->n_steps + s) * t->dim + i]);
     }
-    t->forgets = order->without_memory;
+    COT_TRY(teacher_prompts(t, own, err));
+done:
+    free(own);
+    free(drawn);
     return status;
+}
+
+static cot_status ablate(evaluation *out, cot_model *model, const cot_package *package, const evaluation_order *order,
+                         cot_error *err)
+{
+    model->teacher.forgets = order->without_memory;
+    if (order->without_memory)
+        snprintf(out->ablation, sizeof out->ablation, "without memory: answers are not written back");
+    if (!order->without_text) return COT_OK;
+    snprintf(out->ablation, sizeof out->ablation, "without text: prompts are fixed random vectors of the same lengths");
+    return set_random_prompts(&model->teacher, package, err);
 }
 
 static cot_status take_rows(evaluation *v, const evaluating *e, const cot_package *package,
@@ -132,6 +152,7 @@ static cot_status take_rows(evaluation *v, const evaluating *e, const cot_packag
     cot_status status = COT_OK;
     const model_card *card = package_card(package);
     const bool *taught = order->readers == COT_READ_TEACHER ? card->teacher.supervised : card->supervised;
+    const float *temperature = calibration_of(card, order->readers == COT_READ_TEACHER);
     size_t count = 0, at = 0;
     for (size_t s = 0; s < v->n_steps; s++) count += card->arch.classes[s];
     for (size_t s = 0; s < v->n_steps; at += card->arch.classes[s++]) {
@@ -149,9 +170,9 @@ static cot_status take_rows(evaluation *v, const evaluating *e, const cot_packag
             r->n++;
         }
         v->available[s] = taught[s] && r->n;
-        v->temperature[s] = (double)calibration_temperature(card, v->reader_word, e->steps->steps[s].id);
+        v->calibrated[s] = temperature[s] > 0;
+        v->temperature[s] = v->calibrated[s] ? (double)temperature[s] : 1;
     }
-    v->calibrated = calibration_there(card, v->reader_word);
 done:
     return status;
 }
@@ -174,12 +195,13 @@ cot_status evaluation_run(evaluation *out, evaluating *e, const evaluation_order
     const train_images_order images = {e->manifest, card->size, card->filter, true, NULL, e->command};
     if (!order->pictures) COT_TRY(train_images_load(&pictures, &key, e->sandbox, e->device, &images, err));
     COT_TRY(cot_model_create_for(&model, e->device, package, e->steps, order->readers, BATCH, err));
-    if (order->readers == COT_READ_TEACHER) COT_TRY(ablate(model, order, err));
+    if (order->readers == COT_READ_TEACHER) COT_TRY(ablate(out, model, package, order, err));
     logits = calloc(e->manifest->n * cot_model_logit_count(model) + 1, sizeof *logits);
     out->available = calloc(out->n_steps + 1, sizeof *out->available);
     out->rows = calloc(out->n_steps + 1, sizeof *out->rows);
     out->temperature = calloc(out->n_steps + 1, sizeof *out->temperature);
-    if (!logits || !out->available || !out->rows || !out->temperature) {
+    out->calibrated = calloc(out->n_steps + 1, sizeof *out->calibrated);
+    if (!logits || !out->available || !out->rows || !out->temperature || !out->calibrated) {
         status = cot_fail(err, COT_E_MEMORY, "no memory for the answers");
         goto done;
     }
@@ -199,5 +221,6 @@ void evaluation_fini(evaluation *v)
     free(v->rows);
     free(v->available);
     free(v->temperature);
+    free(v->calibrated);
     memset(v, 0, sizeof *v);
 }

@@ -30,12 +30,13 @@ typedef struct evaluation { /* one package's answers */
     bool *available;     /* [n_steps] the model answers it and there are labels */
     score_rows *rows;    /* [n_steps] */
     double *temperature; /* [n_steps] the package's, 1 without */
-    bool calibrated;
+    bool *calibrated;    /* [n_steps] the package has one */
+    char ablation[96];   /* "", or what was taken away */
 } evaluation;
 typedef struct evaluation_order {
     const char *package;         /* folder, NULL: the embedded one */
     cot_readers readers;         /* student or teacher */
-    bool without_text;           /* teacher: prompts that say nothing */
+    bool without_text;           /* teacher: random prompts of the same lengths */
     bool without_memory;         /* teacher: nothing is written back */
     const picture_set *pictures; /* of the split, already resized for the package; NULL: read */
 } evaluation_order;
@@ -50,7 +51,18 @@ void evaluation_print(FILE *f, const evaluating *e, const evaluation *v, const s
 cot_status evaluation_json(FILE *f, const evaluating *e, const evaluation *v, const score_interval *scores,
                            const evaluation *other, const score_interval *differences, size_t draws, uint64_t seed,
                            cot_error *err);
+/* "calibrated by temperature", "raw, not calibrated", or which steps are. */
+void evaluation_certainties(char *text, size_t size, const evaluating *e, const evaluation *v);
 /* The part of a page that shows one evaluation: table, confusion, ROC, reliability, step by step. */
 cot_status evaluation_figures(FILE *f, const evaluating *e, const evaluation *v, const score_interval *scores,
                               cot_error *err);
+
+/* ---- evaluate_compare.c: a second package on the same images; differences are first minus second ---- */
+/* [n_steps * SCORES], steps that both answer; caller frees with free. */
+cot_status evaluation_compare(score_interval **out, const evaluation *first, const evaluation *second, size_t draws,
+                              uint64_t seed, cot_error *err);
+void evaluation_print_compared(FILE *f, const evaluating *e, const evaluation *first, const evaluation *second,
+                               const score_interval *differences);
+void evaluation_page_compared(FILE *f, const evaluating *e, const evaluation *first, const evaluation *second,
+                              const score_interval *differences);
 #endif

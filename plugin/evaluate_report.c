@@ -18,6 +18,10 @@ done:
     return status;
 }
 
+static const score_kind columns[] = {SCORE_ACCURACY,    SCORE_AUC,       SCORE_AUC_NEGATIVE, SCORE_SENSITIVITY,
+                                     SCORE_SPECIFICITY, SCORE_PRECISION, SCORE_F1,           SCORE_ECE};
+enum { COLUMNS = sizeof columns / sizeof *columns };
+
 /* ---- table ---- */
 static void print_interval(FILE *f, const score_interval *i)
 {
@@ -29,14 +33,30 @@ static void print_interval(FILE *f, const score_interval *i)
         fprintf(f, "  %.3f [%.3f, %.3f]", i->value, i->low, i->high);
 }
 
+void evaluation_certainties(char *text, size_t size, const evaluating *e, const evaluation *v)
+{
+    char raw[300] = "";
+    size_t n = 0, calibrated = 0;
+    for (size_t s = 0, at = 0; s < v->n_steps; s++) {
+        if (!v->available[s]) continue;
+        calibrated += v->calibrated[s];
+        if (!v->calibrated[s] && at < sizeof raw)
+            at += (size_t)snprintf(raw + at, sizeof raw - at, "%s%s", n++ ? ", " : "", e->steps->steps[s].id);
+    }
+    if (!calibrated)
+        snprintf(text, size, "raw, not calibrated");
+    else
+        snprintf(text, size, "calibrated by temperature%s%s", n ? "; raw: " : "", raw);
+}
+
 void evaluation_print(FILE *f, const evaluating *e, const evaluation *v, const score_interval *scores)
 {
-    static const score_kind shown[] = {SCORE_ACCURACY,    SCORE_AUC,       SCORE_AUC_NEGATIVE, SCORE_SENSITIVITY,
-                                       SCORE_SPECIFICITY, SCORE_PRECISION, SCORE_F1,           SCORE_ECE};
-    fprintf(f, "%s %s (%s), %s split: %zu images of %zu patients. 95 %% intervals over patients.\n", v->reader.name,
-            v->reader.version, v->reader_word, cot_split_name(e->split), e->manifest->n, e->patients);
+    char certainties[400];
+    fprintf(f, "%s %s (%s%s%s), %s split: %zu images of %zu patients. 95 %% intervals over patients.\n", v->reader.name,
+            v->reader.version, v->reader_word, v->ablation[0] ? " " : "", v->ablation, cot_split_name(e->split),
+            e->manifest->n, e->patients);
     fprintf(f, "%-14s %5s", "step", "n");
-    for (size_t k = 0; k < sizeof shown / sizeof *shown; k++) fprintf(f, "  %-20s", score_name(shown[k]));
+    for (size_t k = 0; k < COLUMNS; k++) fprintf(f, "  %-20s", score_name(columns[k]));
     fputs("\n", f);
     for (size_t s = 0; s < v->n_steps; s++) {
         const char *id = e->steps->steps[s].id;
@@ -46,11 +66,16 @@ void evaluation_print(FILE *f, const evaluating *e, const evaluation *v, const s
             continue;
         }
         fprintf(f, "%-14s %5zu", id, v->rows[s].n);
-        for (size_t k = 0; k < sizeof shown / sizeof *shown; k++) print_interval(f, &scores[s * SCORES + shown[k]]);
+        for (size_t k = 0; k < COLUMNS; k++) print_interval(f, &scores[s * SCORES + columns[k]]);
         fputs("\n", f);
     }
-    fprintf(f, "Certainties: %s. %s\n", v->calibrated ? "calibrated by temperature" : "raw, not calibrated",
-            COT_NOT_A_DEVICE);
+    fputs("auc_negative: of the answer that says that nothing is there, against all others.\n", f);
+    for (size_t s = 0; s < v->n_steps; s++)
+        if (v->available[s] && score_left_out(&v->rows[s]))
+            fprintf(f, "%s: %zu of %zu answers are no image's label here; auc is the mean over the others.\n",
+                    e->steps->steps[s].id, score_left_out(&v->rows[s]), v->rows[s].classes);
+    evaluation_certainties(certainties, sizeof certainties, e, v);
+    fprintf(f, "Certainties: %s. %s\n", certainties, COT_NOT_A_DEVICE);
 }
 
 /* ---- JSON ---- */
@@ -60,12 +85,13 @@ static bool add_number(cJSON *object, const char *key, double value)
                            : cJSON_AddNullToObject(object, key) != NULL;
 }
 
-static bool add_scores(cJSON *to, const score_interval *scores)
+static bool add_scores(cJSON *to, const score_interval *scores, bool difference)
 {
     for (int k = 0; k < SCORES; k++) {
         cJSON *one = cJSON_AddObjectToObject(to, score_name((score_kind)k));
         if (!one || !add_number(one, "value", scores[k].value) || !add_number(one, "low", scores[k].low) ||
-            !add_number(one, "high", scores[k].high))
+            !add_number(one, "high", scores[k].high) ||
+            (difference && !add_number(one, "share_above_0", scores[k].above)))
             return false;
     }
     return true;
@@ -94,7 +120,7 @@ static bool add_model(cJSON *root, const char *key, const evaluation *v)
            cJSON_AddStringToObject(m, "version", v->reader.version) &&
            cJSON_AddStringToObject(m, "reads", v->reader_word) &&
            cJSON_AddStringToObject(m, "package_sha256", v->reader.package_sha256) &&
-           cJSON_AddBoolToObject(m, "calibrated", v->calibrated);
+           (!v->ablation[0] || cJSON_AddStringToObject(m, "ablation", v->ablation));
 }
 
 static bool add_steps(cJSON *root, const evaluating *e, const evaluation *v, const score_interval *scores,
@@ -107,11 +133,13 @@ static bool add_steps(cJSON *root, const evaluating *e, const evaluation *v, con
             !add_number(one, "n", (double)v->rows[s].n))
             return false;
         if (!v->available[s]) continue;
-        if (!add_number(one, "temperature", v->temperature[s]) || !add_scores(one, scores + s * SCORES) ||
-            !add_confusion(one, &v->rows[s]))
+        if (!add_number(one, "temperature", v->temperature[s]) ||
+            !cJSON_AddBoolToObject(one, "calibrated", v->calibrated[s]) ||
+            !add_number(one, "auc_left_out", (double)score_left_out(&v->rows[s])) ||
+            !add_scores(one, scores + s * SCORES, false) || !add_confusion(one, &v->rows[s]))
             return false;
         if (other && other->available[s] &&
-            (!(part = cJSON_AddObjectToObject(one, "difference")) || !add_scores(part, differences + s * SCORES)))
+            (!(part = cJSON_AddObjectToObject(one, "difference")) || !add_scores(part, differences + s * SCORES, true)))
             return false;
     }
     return steps != NULL;
@@ -146,11 +174,12 @@ static void table_row(FILE *f, const evaluating *e, const evaluation *v, size_t 
     page_text(f, e->steps->steps[s].title);
     fprintf(f, "</th><td>%zu</td>", v->rows[s].n);
     if (!v->available[s]) {
-        fprintf(f, "<td class=\"left\" colspan=\"7\">%s</td></tr>\n", v->rows[s].n ? "not taught" : "no labels");
+        fprintf(f, "<td class=\"left\" colspan=\"%d\">%s</td></tr>\n", COLUMNS,
+                v->rows[s].n ? "not taught" : "no labels");
         return;
     }
-    for (int k = 0; k <= SCORE_ECE; k++) {
-        const score_interval *i = &scores[s * SCORES + (size_t)k];
+    for (size_t k = 0; k < COLUMNS; k++) {
+        const score_interval *i = &scores[s * SCORES + columns[k]];
         fputs("<td>", f);
         page_number(f, i->value, 3);
         if (isfinite(i->low)) fprintf(f, "<br><small>%.3f to %.3f</small>", i->low, i->high);
@@ -195,7 +224,8 @@ static cot_status roc_figure(FILE *f, const cot_step *step, const score_rows *ro
     return COT_OK;
 }
 
-static void reliability_figure(FILE *f, const score_rows *rows, double temperature, const score_interval *ece)
+static void reliability_figure(FILE *f, const score_rows *rows, double temperature, bool calibrated,
+                               const score_interval *ece)
 {
     const plot p = {"Reliability", "certainty", "share that was right", 0, 1, 0, 1, true};
     score_bin bins[SCORES_BINS];
@@ -217,7 +247,7 @@ static void reliability_figure(FILE *f, const score_rows *rows, double temperatu
           "% is right "
           "in 8 of 10. Grey: share of the images. ",
           f);
-    if (temperature < 1 || temperature > 1)
+    if (calibrated)
         fprintf(f, "Calibrated with temperature %.2f. ", temperature);
     else
         fputs("Raw, not calibrated. ", f);
@@ -247,7 +277,7 @@ static cot_status step_figures(FILE *f, const evaluating *e, const evaluation *v
     page_confusion(f, counts, labels, k);
     fputs("<div class=\"row\">", f);
     COT_TRY(roc_figure(f, step, &v->rows[s], err));
-    reliability_figure(f, &v->rows[s], v->temperature[s], &scores[s * SCORES + SCORE_ECE]);
+    reliability_figure(f, &v->rows[s], v->temperature[s], v->calibrated[s], &scores[s * SCORES + SCORE_ECE]);
     fputs("</div>\n", f);
 done:
     free(counts);
@@ -263,22 +293,24 @@ cot_status evaluation_figures(FILE *f, const evaluating *e, const evaluation *v,
     page_text(f, v->reader.name);
     fputs(" ", f);
     page_text(f, v->reader.version);
-    fprintf(f,
-            " (%s) on the %s split: %zu images of %zu patients. Below each number its 95 %% interval, a bootstrap over "
-            "patients.</p>\n",
-            v->reader_word, cot_split_name(e->split), e->manifest->n, e->patients);
+    fprintf(
+        f,
+        " (%s%s%s) on the %s split: %zu images of %zu patients. Below each number its 95 %% interval, a bootstrap over "
+        "patients.</p>\n",
+        v->reader_word, v->ablation[0] ? " " : "", v->ablation, cot_split_name(e->split), e->manifest->n, e->patients);
     if (e->split != COT_TEST)
         fputs("<p class=\"note\">On these images the epoch was chosen or the certainty calibrated: the numbers are "
               "better than on "
               "new patients.</p>\n",
               f);
     fputs("<div class=\"wide\"><table><tr><th class=\"left\">step</th><th>n</th>", f);
-    for (int k = 0; k <= SCORE_ECE; k++) fprintf(f, "<th>%s</th>", score_name((score_kind)k));
+    for (size_t k = 0; k < COLUMNS; k++) fprintf(f, "<th>%s</th>", score_name(columns[k]));
     fputs("</tr>\n", f);
     for (size_t s = 0; s < v->n_steps; s++) table_row(f, e, v, s, scores);
-    fputs("</table></div>\n<p>AUC: one answer against the rest, mean over the answers that occur. Sensitivity, "
-          "specificity, "
-          "precision and F1: means over the answers that occur. ECE: expected calibration error.</p>\n",
+    fputs("</table></div>\n<p>AUC: one answer against the rest, mean over the answers that occur; auc_negative: of the "
+          "answer "
+          "that says that nothing is there. Sensitivity, specificity, precision and F1: means over the answers that "
+          "occur. ECE: expected calibration error.</p>\n",
           f);
     for (size_t s = 0; s < v->n_steps; s++)
         if (v->available[s]) COT_TRY(step_figures(f, e, v, s, scores, err));

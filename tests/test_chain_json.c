@@ -21,6 +21,7 @@ static void fill_answer(cot_answer *a, size_t s)
     a->available = true;
     a->answer = (s * 3) % a->n_options;
     a->second = (a->answer + 1) % a->n_options;
+    a->calibrated = s % 2 == 0;
     for (size_t i = 0; i < a->n_options; i++) {
         a->probability[i] = i == a->answer ? 0 : i == a->second ? 1.0f / 7 : 1.0f / (float)(97 + 11 * i + s);
         sum += a->probability[i];
@@ -65,6 +66,7 @@ static void check_same_evidence(const cot_answer *x, const cot_answer *y)
     }
     if (!x->other.available || !y->other.available) return;
     CHECK_NUMBER(y->other.answer, x->other.answer);
+    CHECK(x->other.calibrated == y->other.calibrated);
     CHECK(!memcmp(x->other.probability, y->other.probability, x->n_options * sizeof(float)));
 }
 
@@ -92,6 +94,7 @@ static void check_same(const cot_chain *a, const cot_chain *b)
         CHECK(x->answer == y->answer && x->second == y->second && x->n_options == y->n_options);
         CHECK(!memcmp(x->probability, y->probability, x->n_options * sizeof *x->probability));
         CHECK_TEXT(y->rationale, x->rationale);
+        CHECK(x->calibrated == y->calibrated);
     }
 }
 
@@ -123,6 +126,7 @@ static cot_chain *made_rich(cot_chain_state state)
         for (size_t i = 0; i < a->n_influences; i++)
             a->influences[i] = (cot_influence){s - 1 - i, (i % 2 ? 0.9f : -0.9f) / (float)(i + 1)};
         a->other.available = s != 5;
+        a->other.calibrated = s % 3 == 0;
         for (size_t i = 0; s != 5 && i < a->n_options; i++)
             a->other.probability[i] = i == other ? 1 - 0.03f * (float)(a->n_options - 1) : 0.03f;
         a->other.answer = s == 5 ? 0 : other;
@@ -202,6 +206,7 @@ TEST(evidence_of_another_shape_is_refused_by_name)
         {"\"step\":\"distribution\",\"change\"", "\"step\":\"distributio\",\"change\"  ", "names step \"distributio\""},
         {"\"change\":-0.899999976", "\"change\":null", "\"change\""},
         {"\"probabilities\":[", "\"probabilitie\":[ ", "\"probabilities\""},
+        {"\"calibrated\":true", "\"calibrated\":null", "\"calibrated\""},
         {"\"disagreement\":true", "\"disagreement\":null", "\"disagreement\""},
         {"\"disagreement\":true", "\"disagreement\":false", "\"disagreement\" is not what"},
         {"\"rows\":2021", "\"rows\":2.21", "\"rows\""},

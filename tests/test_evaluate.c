@@ -81,9 +81,9 @@ TEST(calibration_lowers_the_loss_is_kept_and_changes_no_answer)
 {
     first_run();
     cJSON *before = evaluate_json("evaluate manifest.jsonl --package run/model --split validation --json --draws 20");
-    CHECK_SAYS(cot_cmd_calibrate, "calibrate manifest.jsonl --package run/model --dry-run", 0, "ECE before");
+    CHECK_SAYS(cot_cmd_calibrate, "calibrate run/model --manifest manifest.jsonl --dry-run", 0, "ECE before");
     CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --package run/model", 0, "raw, not calibrated");
-    CHECK_SAYS(cot_cmd_calibrate, "calibrate manifest.jsonl --package run/model", 0, "fitted on the validation split");
+    CHECK_SAYS(cot_cmd_calibrate, "calibrate run/model --manifest manifest.jsonl", 0, "fitted on the validation split");
     CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --package run/model", 0, "calibrated by temperature");
     cJSON *after = evaluate_json("evaluate manifest.jsonl --package run/model --split validation --json --draws 20");
     REQUIRE(before && after);
@@ -103,7 +103,7 @@ TEST(calibration_lowers_the_loss_is_kept_and_changes_no_answer)
 TEST(a_reading_uses_the_temperatures_and_says_so)
 {
     first_run();
-    CHECK_NUMBER(world_run(&world, cot_cmd_calibrate, "calibrate manifest.jsonl --package run/model"), 0);
+    CHECK_NUMBER(world_run(&world, cot_cmd_calibrate, "calibrate run/model --manifest manifest.jsonl"), 0);
     CHECK_NUMBER(world_run(&world, cot_cmd_infer, "infer --json --force --package run/model picture-08.png"), 0);
     char *said = world_said(&world);
     CHECK_HAS(said, "Certainties were calibrated on validation images");
@@ -114,7 +114,113 @@ TEST(a_model_compared_with_itself_differs_by_nothing)
 {
     first_run();
     CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --package run/model --compare run/model --draws 50", 0,
-               "accuracy +0.000 [+0.000, +0.000]  auc +0.000");
+               "accuracy +0.000 [+0.000, +0.000] 50 %  auc +0.000");
+}
+
+TEST(a_calibrated_copy_leaves_the_package_as_it_is)
+{
+    char path[160];
+    cot_package *package = NULL;
+    cot_steps *steps = NULL;
+    first_run();
+    CHECK_NUMBER(world_run(&world, cot_cmd_calibrate, "calibrate default --manifest manifest.jsonl -o copy"), 0);
+    REQUIRE_OK(cot_steps_load(&steps, NULL, &err));
+    snprintf(path, sizeof path, "%s/copy", world.folder);
+    REQUIRE_OK(cot_package_open(&package, path, steps, &err));
+    const float *temperature = calibration_of(package_card(package), false),
+                *of_teacher = calibration_of(package_card(package), true);
+    CHECK(temperature[0] >= 0.05f && temperature[0] <= 20 && temperature[steps->n_steps - 1] > 0);
+    CHECK(!(temperature[1] > 0) && !(of_teacher[0] > 0)); /* no labels; nobody */
+    const cJSON *part = cJSON_GetObjectItem(cJSON_GetObjectItem(package_card(package)->json, "calibration"), "student");
+    CHECK_TEXT(cJSON_GetStringValue(cJSON_GetObjectItem(part, "on")), "validation split, 12 images of 12 patients");
+    CHECK(number_at(part, "ece_before", "detection", NULL, NULL) >= 0);
+    cot_package_close(package);
+    cot_steps_destroy(steps);
+    CHECK_SAYS(cot_cmd_calibrate, "calibrate default --manifest manifest.jsonl -o copy", 2, "is there already");
+    CHECK_SAYS(cot_cmd_calibrate, "calibrate default --manifest manifest.jsonl", 2, "add -o DIR");
+    CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --draws 20 --package copy", 0, "calibrated by temperature.");
+    CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --draws 20", 0, "raw, not calibrated");
+}
+
+/* The golden folder's student, encoder and teacher as a package "taught". */
+static bool import_teacher(void)
+{
+    char command[1024];
+    snprintf(command, sizeof command,
+             "cd %s && mkdir source clip && cp %s/student.safetensors source/weights.safetensors && cp "
+             "%s/clip.safetensors clip/model.safetensors && cp %s/teacher.safetensors teacher.safetensors && "
+             "echo '{\"vision_config\": {\"num_attention_heads\": 4}}' > clip/config.json && "
+             "echo '{\"supervised_steps\": [1, 7], \"name\": \"tiny\", \"training\": \"none\", \"teacher\": "
+             "{\"supervised_steps\": [1, 7]}}' > source/summary.json",
+             world.folder, COT_SOURCE_DIR "/tests/golden/tiny", COT_SOURCE_DIR "/tests/golden/tiny",
+             COT_SOURCE_DIR "/tests/golden/tiny");
+    return system(command) == 0 &&
+           world_run(&world, cot_cmd_model,
+                     "model import source --clip clip --teacher teacher.safetensors -o taught") == 0;
+}
+
+TEST(a_teacher_is_measured_without_its_memory_and_without_its_text)
+{
+    char path[128], *page = NULL;
+    size_t size = 0;
+    first_run();
+    REQUIRE(import_teacher());
+    cJSON *whole = evaluate_json("evaluate manifest.jsonl --package taught --model teacher --json --draws 20"),
+          *forgets = evaluate_json(
+              "evaluate manifest.jsonl --package taught --model teacher --without memory --json --draws 20"),
+          *deaf = evaluate_json(
+              "evaluate manifest.jsonl --package taught --model teacher --without text --json --draws 20");
+    REQUIRE(whole && forgets && deaf);
+    const char *const first[] = {"steps", "detection", "nll", "value"}, *const last[] = {"steps", "diagnosis", "nll",
+                                                                                         "value"};
+#define NLL(root_, at_) number_at(root_, at_[0], at_[1], at_[2], at_[3])
+    CHECK(NLL(forgets, first) == NLL(whole, first)); /* nothing has been written before the first answer */
+    CHECK(fabs(NLL(forgets, last) - NLL(whole, last)) > 1e-4);
+    CHECK(fabs(NLL(deaf, first) - NLL(whole, first)) > 1e-4);
+    CHECK(!cJSON_GetObjectItem(cJSON_GetObjectItem(whole, "model"), "ablation"));
+    const char *said = cJSON_GetStringValue(cJSON_GetObjectItem(cJSON_GetObjectItem(deaf, "model"), "ablation"));
+    CHECK_TEXT(said, "without text: prompts are fixed random vectors of the same lengths");
+    cJSON_Delete(whole);
+    cJSON_Delete(forgets);
+    cJSON_Delete(deaf);
+    CHECK_SAYS(cot_cmd_evaluate,
+               "evaluate manifest.jsonl --package taught --model teacher --without memory --compare-model teacher "
+               "--draws 50 -o compared.html",
+               0, "detection       accuracy +0.000 [+0.000, +0.000] 50 %");
+    snprintf(path, sizeof path, "%s/compared.html", world.folder);
+    REQUIRE_OK(cot_file_read(&page, &size, path, 1 << 22, &err));
+    CHECK_HAS(page, "<h2>Compared with tiny, teacher 1 (teacher)</h2>");
+    CHECK_HAS(page, "without memory: answers are not written back");
+    free(page);
+}
+
+TEST(student_and_teacher_have_their_own_temperatures)
+{
+    first_run();
+    CHECK_SAYS(cot_cmd_calibrate, "calibrate taught --manifest manifest.jsonl --model teacher", 0, "ECE before");
+    CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --package taught --draws 20", 0, "raw, not calibrated");
+    CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --package taught --model teacher --draws 20", 0,
+               "calibrated by temperature.");
+    CHECK_SAYS(cot_cmd_infer, "infer --json --force --package taught --model both picture-08.png", 0,
+               "calibrated on validation images, except those of Abnormal radiodensity, Diagnosis,");
+}
+
+TEST(temperatures_that_cannot_be_are_refused_when_the_package_is_opened)
+{
+    static const char *const faults[][2] = {
+        {"s/\"temperature\":.*{/\"temperature\":7,\"x\":{/", "has no \"temperature\" by step"},
+        {"/temperature/,/}/s/\"detection\":[^,]*/\"detection\":0.01/", "must be a number from 0.05 to 20"},
+        {"/temperature/,/}/s/\"detection\"/\"detecting\"/", "names step \"detecting\""},
+        {"s/\"calibration\":.*{/\"calibration\":1,\"x\":{/", "\"calibration\" must be an object"},
+    };
+    first_run();
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        char command[512];
+        snprintf(command, sizeof command, "cd %s && rm -rf bad && cp -r copy bad && sed -i '%s' bad/model.json",
+                 world.folder, faults[i][0]);
+        REQUIRE(system(command) == 0);
+        CHECK_SAYS(cot_cmd_infer, "infer --force --package bad picture-08.png", 4, faults[i][1]);
+    }
 }
 
 TEST(commands_that_cannot_be_right_are_refused)
@@ -125,8 +231,9 @@ TEST(commands_that_cannot_be_right_are_refused)
     CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --model both", 2, "--model is student or teacher");
     CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --without memory", 2, "add --model teacher");
     CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --package run/model --model teacher", 4, "has no teacher");
-    CHECK_SAYS(cot_cmd_calibrate, "calibrate manifest.jsonl --package run/model --split test", 2, "must stay unseen");
-    CHECK_SAYS(cot_cmd_calibrate, "calibrate manifest.jsonl", 2, "--package DIR");
+    CHECK_SAYS(cot_cmd_calibrate, "calibrate run/model --manifest manifest.jsonl --split test", 2, "must stay unseen");
+    CHECK_SAYS(cot_cmd_calibrate, "calibrate run/model", 2, "--manifest FILE");
+    CHECK_SAYS(cot_cmd_evaluate, "evaluate nothing.jsonl", 5, "nothing.jsonl");
 }
 
 TEST(the_world_ends)

@@ -9,7 +9,8 @@
 static cot_chain *answer(size_t s, const float *logits)
 {
     cot_chain *chain = NULL;
-    if (cot_chain_create(&chain, tiny_steps(), NULL) == COT_OK) answer_fill(&chain->answers[s], &tiny_step[s], logits);
+    if (cot_chain_create(&chain, tiny_steps(), NULL) == COT_OK)
+        answer_fill(&chain->answers[s], &tiny_step[s], logits, 0);
     return chain;
 }
 
@@ -69,7 +70,7 @@ TEST(rationale_is_cut_between_characters)
     for (size_t i = 0; i < 50; i++) strcat(step.phrase, "{answer}.");
     float probability[2];
     cot_answer a = {.n_options = 2, .probability = probability};
-    answer_fill(&a, &step, logits);
+    answer_fill(&a, &step, logits, 0);
     const size_t n = strlen(a.rationale);
     CHECK(n >= sizeof a.rationale - 2 && n < sizeof a.rationale);
     size_t first = 0, second = 0;
@@ -87,7 +88,7 @@ TEST(phrase_with_an_open_brace_is_left_as_it_stands)
     cot_step step = {.n_options = 2, .options = options, .phrase = "{{answer} {} {answer"};
     float probability[2];
     cot_answer a = {.n_options = 2, .probability = probability};
-    answer_fill(&a, &step, logits);
+    answer_fill(&a, &step, logits, 0);
     CHECK_TEXT(a.rationale, "{yes {} {answer");
 }
 
@@ -100,7 +101,7 @@ TEST(summary_says_uncalibrated_even_when_titles_are_long)
     for (size_t s = 0; s < 3; s++) {
         memset(tiny_step[s].title, 'T', sizeof tiny_step[s].title - 1);
         memset(tiny_options[tiny_step[s].options - tiny_options].label, 'L', sizeof tiny_options[0].label - 1);
-        answer_fill(&chain->answers[s], &tiny_step[s], logits);
+        answer_fill(&chain->answers[s], &tiny_step[s], logits, 0);
     }
     chain_summarise(chain, tiny_steps());
     const size_t n = strlen(chain->summary);
@@ -116,15 +117,77 @@ TEST(summary_begins_with_the_conclusion)
     cot_chain *chain = NULL;
     const float logits[] = {0, 0, 0, 0, 9};
     REQUIRE(cot_chain_create(&chain, tiny_steps(), NULL) == COT_OK);
-    answer_fill(&chain->answers[0], &tiny_step[0], logits);
+    answer_fill(&chain->answers[0], &tiny_step[0], logits, 0);
     answer_unavailable(&chain->answers[1]);
-    answer_fill(&chain->answers[2], &tiny_step[2], logits);
+    answer_fill(&chain->answers[2], &tiny_step[2], logits, 0);
     chain_summarise(chain, tiny_steps());
     CHECK_TEXT(chain->summary,
                "Title 2: Option 2.4, certainty over 99%. Title 0: Option 0.0, certainty 50.0%. Not available: Title 1 "
                "(not trained: the training data has no labels for this step). Certainties are the model's raw "
                "probabilities, not calibrated.");
     cot_chain_destroy(chain);
+}
+
+TEST(a_temperature_changes_the_certainty_and_not_the_answer)
+{
+    const float logits[] = {0.0f, 2.0f, 1.0f};
+    cot_chain *chain = answer(1, logits);
+    REQUIRE(chain);
+    cot_answer *a = &chain->answers[1];
+    CHECK(!a->calibrated);
+    answer_fill(a, &tiny_step[1], logits, 2);
+    CHECK(a->calibrated && a->answer == 1 && a->second == 2);
+    CHECK_NEAR(a->probability[0], 0.1863237, 1e-6); /* of logits 0, 1, 0.5 */
+    CHECK_NEAR(a->probability[1], 0.5064804, 1e-6);
+    CHECK_HAS(a->rationale, "50.6%");
+    cot_chain_destroy(chain);
+}
+
+TEST(summary_says_which_certainties_are_calibrated)
+{
+    cot_chain *chain = NULL;
+    cot_error err = COT_ERROR_INIT;
+    const float logits[] = {0, 0, 0, 0, 9};
+    REQUIRE(cot_chain_create(&chain, tiny_steps(), NULL) == COT_OK);
+    answer_unavailable(&chain->answers[1]); /* counts for nothing */
+    answer_fill(&chain->answers[0], &tiny_step[0], logits, 1.5f);
+    answer_fill(&chain->answers[2], &tiny_step[2], logits, 0.7f);
+    chain_summarise(chain, tiny_steps());
+    CHECK_HAS(chain->summary,
+              "Certainties were calibrated on validation images; on images of another origin they may be off.");
+    CHECK(chain->calibrated);
+    answer_fill(&chain->answers[2], &tiny_step[2], logits, 0);
+    chain->has_other = true;
+    strcpy(chain->other.role, "teacher");
+    CHECK_OK(answer_compare(&chain->answers[0], &tiny_step[0], logits, 0, tiny_steps(), "teacher", &err));
+    CHECK_OK(answer_compare(&chain->answers[2], &tiny_step[2], logits, 3, tiny_steps(), "teacher", &err));
+    CHECK_NEAR(chain->answers[2].other.probability[4], 1 / (1 + 4 * exp(-3)), 1e-6);
+    chain_summarise(chain, tiny_steps());
+    CHECK_HAS(chain->summary, "Certainties were calibrated on validation images, except those of Title 0 (teacher), "
+                              "Title 2, which are raw probabilities; on images of another origin they may be off.");
+    CHECK(!chain->calibrated);
+    cot_chain_destroy(chain);
+}
+
+TEST(a_long_list_of_raw_steps_is_cut_and_says_so)
+{
+    char text[600], small[40];
+    cot_step step[12];
+    cot_answer answers[12];
+    memset(step, 0, sizeof step);
+    memset(answers, 0, sizeof answers);
+    const cot_steps steps = {.n_steps = 12, .steps = step};
+    const cot_chain chain = {.n_steps = 12, .answers = answers};
+    for (size_t s = 0; s < 12; s++) {
+        memset(step[s].title, 'T', sizeof step[s].title - 1);
+        answers[s].available = true;
+        answers[s].calibrated = s == 0;
+    }
+    cot_chain_calibration(text, sizeof text, &chain, &steps);
+    CHECK_HAS(text, "TTT, …, which are raw probabilities;");
+    CHECK_HAS(text, "may be off.");
+    cot_chain_calibration(small, sizeof small, &chain, &steps);
+    CHECK_NUMBER(strlen(small), sizeof small - 1);
 }
 
 CHECK_MAIN
