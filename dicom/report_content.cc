@@ -191,6 +191,25 @@ static std::vector<std::string> image_limits(const report_job &job)
     return limits;
 }
 
+/* Where some are calibrated and some are not, the sentence of the summary, which names them. */
+static std::string certainties(const report_job &job)
+{
+    char text[sizeof job.chain->summary];
+    if (job.chain->calibrated)
+        return "Certainties were calibrated on validation images of the training data; on images of another origin 90 "
+               "% "
+               "need not mean right in 9 of 10 cases.";
+    for (size_t s = 0; s < job.chain->n_steps; s++) {
+        const cot_answer &a = job.chain->answers[s];
+        if (!(a.available && a.calibrated) && !(a.other.available && a.other.calibrated)) continue;
+        cot_chain_calibration(text, sizeof text, job.chain, job.steps);
+        return text;
+    }
+    return "Certainties are the model's own probabilities. They are not calibrated: 90 % does not mean right in 9 of "
+           "10 "
+           "cases.";
+}
+
 static void add_limits(report_tree &t, size_t root, const report_job &job)
 {
     const size_t section = tree_container(t, root, concept_of::limits);
@@ -200,12 +219,7 @@ static void add_limits(report_tree &t, size_t root, const report_job &job)
         say(missing_steps(job));
         say(second_missing(job));
         if (job.steps_available()) {
-            say(job.chain->calibrated ? "Certainties were calibrated on validation images of the training data; on "
-                                        "images of another origin "
-                                        "90 % need not mean right in 9 of 10 cases."
-                                      : "Certainties are the model's own probabilities. They are not calibrated: 90 % "
-                                        "does not mean right in "
-                                        "9 of 10 cases.");
+            say(certainties(job));
             add_close_calls(t, section, job);
             say(own_wording(job));
         }
