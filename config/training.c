@@ -30,7 +30,7 @@ static const char
            *const weights_words[] = {"f16", "f32", NULL}, *const filter_words[] = {"bicubic", "bilinear", NULL},
            *const store_words[] = {"8bit", "float", NULL}, *const class_words[] = {"none", "inverse", NULL},
            *const sampler_words[] = {"shuffle", "weighted", NULL}, *const dropout_words[] = {"published", "none", NULL},
-           *const align_words[] = {"paper", "published", NULL},
+           *const align_words[] = {"paper", "published", NULL}, *const mirror_words[] = {"no", "yes", NULL},
            *const schedule_words[] = {"constant", "plateau", "one-cycle", "cosine", NULL},
            *const stage_words[COT_STAGES] = {"encoder", "teacher", "distill"};
 
@@ -77,6 +77,7 @@ static const value run_values[] = {RUN("seed", VALUE_SEED, seed, NULL),
                                        RUN("shift", VALUE_REAL, shift, NULL),
                                        RUN("brightness", VALUE_REAL, brightness, NULL),
                                        RUN("contrast", VALUE_REAL, contrast, NULL),
+                                       RUN("mirror", VALUE_FLAG, mirror, mirror_words),
                                        VALUES_END},
                    encoder_values[] = {STAGE_COMMON, STAGE("beta1", VALUE_REAL, beta1, NULL),
                                        STAGE("beta2", VALUE_REAL, beta2, NULL), STAGE("eps", VALUE_REAL, eps, NULL),

@@ -45,6 +45,7 @@ typedef struct cot_training {
     bool bilinear;         /* input filter; else bicubic */
     bool store_float;      /* resized images in memory as floats; else 8 bit */
     double rotate_deg, scale, shift, brightness, contrast; /* augmentation, at most so much either way; encoder only */
+    bool mirror;           /* half of the pictures left to right; refused where a step that is taught has sides */
     cot_training_stage stage[COT_STAGES];
 } cot_training;
 

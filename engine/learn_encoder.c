@@ -105,7 +105,7 @@ static cot_status make_stage(learning *m, cot_device *device, const cot_training
     const cot_training_stage *s = &t->stage[COT_STAGE_ENCODER];
     const architecture *arch = init ? &package_card(init)->arch : NULL;
     const augment_options augment = {(float)t->rotate_deg, (float)t->scale,    (float)t->shift,
-                                     (float)t->brightness, (float)t->contrast, false};
+                                     (float)t->brightness, (float)t->contrast, t->mirror};
     const encoder_stage_options options = {.size = m->data->pictures->size,
                                            .width = arch ? arch->width : t->width,
                                            .dim = arch ? arch->dim : t->dim,

@@ -28,6 +28,19 @@ static void choose_steps(train_job *j)
             j->labels[i * steps + s] = j->supervised[s] ? j->manifest->cases[i].label[s] : COT_MASKED;
 }
 
+/* A mirrored picture would answer with the other side. */
+static cot_status refuse_mirror(const train_job *j, cot_error *err)
+{
+    for (size_t s = 0; s < j->steps->n_steps; s++)
+        for (size_t o = 0; j->supervised[s] && o < j->steps->steps[s].n_options; o++)
+            if (j->steps->steps[s].options[o].laterality.value[0])
+                return cot_fail(err, COT_E_CONFIG,
+                                "training: mirror is yes, but step %s is taught and its answer \"%s\" has a side. Say "
+                                "--mirror no, or leave the step out (--min-labels)",
+                                j->steps->steps[s].id, j->steps->steps[s].options[o].label);
+    return COT_OK;
+}
+
 static bool labelled_at_all(const train_job *j, size_t image)
 {
     for (size_t s = 0; s < j->steps->n_steps; s++)
@@ -109,6 +122,7 @@ cot_status train_labels_prepare(train_job *job, cot_error *err)
         return cot_fail(err, COT_E_MEMORY, "training: no memory for %zu images", n);
     for (size_t s = 0; s < steps; s++) job->classes[s] = job->steps->steps[s].n_options;
     choose_steps(job);
+    if (job->request->training.mirror && job->request->stage == COT_STAGE_ENCODER) COT_TRY(refuse_mirror(job, err));
     choose_rows(job);
     if (!job->loop.n_train || !job->loop.n_validation)
         return cot_fail(err, COT_E_INPUT,
