@@ -108,6 +108,8 @@ cot_status cot_dicom_image_create(cot_dicom_image **out, const char *path, cot_e
 void cot_dicom_image_destroy(cot_dicom_image *image);
 const float *cot_dicom_image_pixels(const cot_dicom_image *image, size_t *rows, size_t *cols); /* borrowed */
 const cot_dicom_facts *cot_dicom_image_facts(const cot_dicom_image *image);                    /* borrowed */
+/* To bytes of a smaller picture (out sides 1 to those of grey), each the mean of its area. false: no memory. */
+bool cot_grey_shrink(unsigned char *out, size_t out_rows, size_t out_cols, const float *grey, size_t rows, size_t cols);
 /* Only the facts, no decoding. */
 cot_status cot_dicom_facts_read(cot_dicom_facts *out, const char *path, cot_error *err);
 /* Gates on the facts alone (before decoding) and on the pixels. COT_OK: go on. COT_E_REFUSED: `id` is the machine-readable
@@ -124,18 +126,20 @@ cot_status cot_gate_colour(size_t coloured, size_t pixels, bool lossy, cot_error
 /* ---- report ------------------------------------------------------------------------------------------ */
 typedef enum cot_report_kind {
     COT_REPORT_READING,     /* text for people: Enhanced SR, or Basic Text SR */
-    COT_REPORT_MEASUREMENT  /* TID 1500, regions on the image: Comprehensive 3D SR, or Comprehensive SR */
+    COT_REPORT_MEASUREMENT, /* TID 1500, regions on the image: Comprehensive 3D SR, or Comprehensive SR */
+    COT_REPORT_CAPTURE      /* a picture for viewers without SR: Secondary Capture, by cot_capture_write */
 } cot_report_kind;
 typedef struct cot_report_options {
     cot_code title;            /* root concept of the reading report, not 126000 */
     const char *manufacturer, *station, *uid_root; /* uid_root "" or NULL = 2.25 */
     const char *program_version;
-    unsigned series_number;    /* of the reading report; the measurement report has the next */
+    unsigned series_number;    /* of the reading report; the measurement report has the next, the capture the one after */
     const char *predecessor;   /* path of the report this one replaces, or NULL */
     bool basic_text;           /* reading: Basic Text SR instead of Enhanced SR (numbers as text) */
     cot_report_kind kind;
     bool comprehensive;        /* measurement: Comprehensive SR instead of Comprehensive 3D SR; the same content */
     bool by_reference;         /* measurement: premises as by-reference items (some readers cannot open those) */
+    uint64_t capture_steps;    /* capture: bit s: the regions of step s (0-based) are drawn; 0: those of all */
 } cot_report_options;
 typedef struct cot_report_made { char sop_class[65], sop_instance[65], series[65], study[65]; } cot_report_made;
 /* Writes the report of `chain` about the image in `source` (guarded Part 10 file) to `path`, fsynced.
@@ -149,6 +153,12 @@ cot_status cot_report_write(cot_report_made *made, const char *path, const char 
 typedef struct cot_report_image { const char *source, *dataset_sha256; const cot_chain *chain; } cot_report_image;
 cot_status cot_report_write_study(cot_report_made *made, const char *path, const cot_report_image *images, size_t n,
                                   const cot_steps *steps, const cot_report_options *options, int64_t now_utc, cot_error *err);
+/* The image with its regions and all answers drawn, RGB, patient and study as in the reports. COT_E_REFUSED as for a
+ * measurement report. Characters without a font become boxes, and the picture says so. Decodes the image and draws text:
+ * run it in a child with limits (Pango starts threads). UIDs follow from the pixels drawn and what a report's follow from. */
+cot_status cot_capture_write(cot_report_made *made, const char *path, const char *source, const char *dataset_sha256,
+                             const cot_chain *chain, const cot_steps *steps, const cot_report_options *options,
+                             int64_t now_utc, cot_error *err);
 /* Not refused, not read by force, and at least one step answered. */
 bool cot_report_measurable(const cot_chain *chain);
 /* A measurement report of this program about one image back into its chain; numbers as rounded there (0.01 %), without maps.

@@ -40,6 +40,7 @@ bool report_job::complete() const
 
 const char *report_job::sop_class() const
 {
+    if (captures()) return UID_SecondaryCaptureImageStorage;
     if (measures()) return options->comprehensive ? UID_ComprehensiveSRStorage : UID_Comprehensive3DSRStorage;
     return options->basic_text ? UID_BasicTextSRStorage : UID_EnhancedSRStorage;
 }
@@ -76,6 +77,7 @@ std::string uid_of(const report_job &job, const std::string &name)
 
 static std::string kind_name(const cot_report_options &o)
 {
+    if (o.kind == COT_REPORT_CAPTURE) return "capture-";
     if (o.kind == COT_REPORT_READING) return o.basic_text ? "reading-basic-" : "reading-enhanced-";
     return std::string(o.comprehensive ? "measurement-2d-" : "measurement-3d-") + (o.by_reference ? "reference-" : "");
 }
@@ -102,12 +104,13 @@ static std::string reading_name(const report_job &job)
     return name;
 }
 
-static void set_identity(report_job &job)
+void job_identify(report_job &job, const std::string &content)
 {
+    const std::string name = reading_name(job) + (content.empty() ? "" : "|" + content);
     const auto put = [](char(&to)[65], const std::string &uid) { snprintf(to, sizeof to, "%s", uid.c_str()); };
     put(job.made.sop_class, job.sop_class());
-    put(job.made.sop_instance, uid_of(job, "report|" + reading_name(job)));
-    put(job.made.series, uid_of(job, "report-series|" + reading_name(job)));
+    put(job.made.sop_instance, uid_of(job, "report|" + name));
+    put(job.made.series, uid_of(job, "report-series|" + name));
     put(job.made.study, job.source.study);
     job.device_uid =
         uid_of(job, "device|" + job.manufacturer() + "|" + (job.options->station ? job.options->station : ""));
@@ -126,7 +129,7 @@ static bool offset_read(report_source &source, long &seconds)
     return true;
 }
 
-static void set_time(report_job &job, int64_t now_utc)
+void job_set_time(report_job &job, int64_t now_utc)
 {
     long offset = 0;
     std::tm tm = {};
@@ -164,7 +167,7 @@ static void read_predecessor(report_job &job)
 }
 
 /* ---- the file ---- */
-static std::string part10_bytes(DcmFileFormat &file)
+std::string job_file(DcmFileFormat &file)
 {
     const E_TransferSyntax syntax = EXS_LittleEndianExplicit;
     report_require(file.chooseRepresentation(syntax, nullptr), "report: choose the transfer syntax");
@@ -207,7 +210,7 @@ static std::string report_bytes(const report_job &job)
     DcmFileFormat file;
     report_require(document.write(*file.getDataset()), "report: make the data set");
     header_after_write(*file.getDataset(), job);
-    return part10_bytes(file);
+    return job_file(file);
 }
 
 /* ---- the entry ---- */
@@ -233,12 +236,13 @@ try {
     report_job job;
     job.steps = steps;
     job.options = options;
+    if (job.captures()) report_fail(COT_E_BUG, "report: a picture of the reading is made by cot_capture_write");
     if (n < 1 || n > REPORT_IMAGES || (n > 1 && !job.measures()))
         report_fail(COT_E_BUG, "report: it can be about one image, a measurement report about 1 to " +
                                    std::to_string(REPORT_IMAGES));
     read_images(job, images, n);
-    set_identity(job);
-    set_time(job, now_utc);
+    job_identify(job, "");
+    job_set_time(job, now_utc);
     read_predecessor(job);
     const std::string bytes = report_bytes(job);
     const cot_status status = cot_file_write_durable(path, bytes.data(), bytes.size(), err);

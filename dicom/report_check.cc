@@ -63,7 +63,7 @@ static void check_chain(const report_job &job, const cot_chain &chain)
 {
     if (chain.schema_sha256[0] && std::strcmp(chain.schema_sha256, job.steps->sha256) != 0)
         report_fail(COT_E_BUG, "report: the chain was read under another step schema than the one given");
-    if (job.measures() && !cot_report_measurable(&chain))
+    if ((job.measures() || job.captures()) && !cot_report_measurable(&chain))
         report_fail(COT_E_REFUSED, "report: nothing was measured in this image (refused, read by force, or no step "
                                    "answered); its reading report says why");
     if (chain.state == COT_CHAIN_REFUSED) return;
@@ -115,7 +115,7 @@ static std::string patient_of(const report_source &source)
 
 void check_images(const report_job &job)
 {
-    if (!job.measures()) return;
+    if (!job.measures() && !job.captures()) return;
     check_regions(job.source, *job.chain);
     std::set<std::string> seen = {job.source.sop_instance};
     for (const report_picture &picture : job.more) {

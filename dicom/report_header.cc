@@ -184,6 +184,15 @@ static void put_requests(DcmDataset &report, const report_job &job)
     }
 }
 
+void header_of_image(DcmDataset &image, const report_job &job)
+{
+    DcmDataset head(job.source.head);
+    source_copy_modules(job.source, image);
+    put_identity(image, job);
+    put_contributing_equipment(image, job);
+    copy_if_there(image, head, DCM_RequestAttributesSequence);
+}
+
 void header_after_write(DcmDataset &report, const report_job &job)
 {
     source_copy_modules(job.source, report);

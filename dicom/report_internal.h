@@ -69,6 +69,7 @@ struct report_job {
     std::string date, time; /* of content, in the image's time zone if it tells, else this machine's */
     cot_report_made made;
     bool measures() const { return options->kind == COT_REPORT_MEASUREMENT; }
+    bool captures() const { return options->kind == COT_REPORT_CAPTURE; }
     const char *sop_class() const;
     bool refused() const { return chain->state == COT_CHAIN_REFUSED; }
     bool forced() const { return chain->forced_id[0] != 0; }
@@ -79,6 +80,10 @@ struct report_job {
     const char *root() const { return options->uid_root ? options->uid_root : ""; }
 };
 std::string uid_of(const report_job &job, const std::string &name);
+/* `content`: what the identity follows from besides the reading; "" nothing. */
+void job_identify(report_job &job, const std::string &content);
+void job_set_time(report_job &job, int64_t now_utc);
+std::string job_file(DcmFileFormat &file); /* as Part 10, explicit little endian */
 
 /* ---- arguments: report_check.cc ---- */
 enum { REPORT_IMAGES = 64 };
@@ -133,6 +138,9 @@ void content_measurements(report_tree &t, const report_job &job);
 /* ---- around the tree: report_header.cc ---- */
 void header_before_write(DSRDocument &document, const report_job &job); /* what DSRDocument knows */
 void header_after_write(DcmDataset &report, const report_job &job);     /* what it does not */
+
+void header_of_image(DcmDataset &image,
+                     const report_job &job); /* what a picture of the reading has in common with them */
 
 /* Private concepts of the report's own structure; steps and answers bring their codes from the schema. */
 #define COT_REPORT_SCHEME "99STEPCOT"

@@ -102,10 +102,19 @@ static const DcmTagKey working_tags[] = {
     DCM_PlacerOrderNumberImagingServiceRequest,
     DCM_FillerOrderNumberImagingServiceRequest,
 };
-/* What an image library (TID 1602) tells; report_library.cc takes what is there. */
+/* What an image library (TID 1602) tells, and a picture made of the image; report_library.cc and capture.cc take what is there. */
 static const DcmTagKey library_tags[] = {
-    DCM_ContentDate,        DCM_ContentTime,  DCM_AcquisitionDate,    DCM_AcquisitionTime,
-    DCM_PatientOrientation, DCM_PixelSpacing, DCM_ImagerPixelSpacing, DCM_ImageLaterality,
+    DCM_ContentDate,
+    DCM_ContentTime,
+    DCM_AcquisitionDate,
+    DCM_AcquisitionTime,
+    DCM_PatientOrientation,
+    DCM_PixelSpacing,
+    DCM_ImagerPixelSpacing,
+    DCM_ImageLaterality,
+    DCM_LossyImageCompression,
+    DCM_LossyImageCompressionRatio,
+    DCM_LossyImageCompressionMethod,
 };
 /* A report without these would belong to nobody: a damaged one is refused, other damaged attributes are left out. */
 static const DcmTagKey identity_tags[] = {

@@ -16,6 +16,9 @@ static const char help[] =
     "one\n"
     "                     that says why; an image that was read also DIR/NAME.measurements.dcm, for viewers that draw\n"
     "                     regions; pictures get DIR/NAME.json. Files of the same name are replaced\n"
+    "      --capture      with -o: also DIR/NAME.capture.dcm, the image with its regions and answers drawn on it, for "
+    "viewers\n"
+    "                     that show no Structured Reports (Secondary Capture)\n"
     "      --json         one line of JSON per file instead of the table\n"
     "      --package DIR  model package (default: the demonstration model in the program)\n"
     "      --model WORD   which of the package's models reads: student (default), teacher, or both: the teacher is "
@@ -36,7 +39,7 @@ static const char help[] =
 
 typedef struct infer {
     const char *output, *package_dir, *model_word, *device_match, *config_path; /* options */
-    bool json, force;
+    bool json, force, capture;
     unsigned batch;
     cot_config *config;
     cot_steps *steps;
@@ -66,6 +69,7 @@ static cot_status open_first(infer *w, cot_error *err)
                                        w->config->batch < most ? w->config->batch : most};
     COT_TRY(cot_sandbox_create(&w->sandbox, &limits, w->steps, err));
     COT_TRY(infer_output_init(&w->out, w->output, w->json, err));
+    w->out.capture = w->capture;
 done:
     return status;
 }
@@ -259,10 +263,11 @@ int cot_cmd_infer(int argc, char **argv)
 {
     infer w = {0};
     const cli_option options[] = {
-        {"output", 'o', "DIR", NULL, &w.output, NULL, 0},     {"json", 0, NULL, &w.json, NULL, NULL, 0},
-        {"package", 0, "DIR", NULL, &w.package_dir, NULL, 0}, {"model", 0, "WORD", NULL, &w.model_word, NULL, 0},
-        {"device", 0, "X", NULL, &w.device_match, NULL, 0},   {"batch", 0, "N", NULL, NULL, &w.batch, 256},
-        {"force", 0, NULL, &w.force, NULL, NULL, 0},          {"config", 'c', "FILE", NULL, &w.config_path, NULL, 0},
+        {"output", 'o', "DIR", NULL, &w.output, NULL, 0},       {"json", 0, NULL, &w.json, NULL, NULL, 0},
+        {"package", 0, "DIR", NULL, &w.package_dir, NULL, 0},   {"model", 0, "WORD", NULL, &w.model_word, NULL, 0},
+        {"device", 0, "X", NULL, &w.device_match, NULL, 0},     {"batch", 0, "N", NULL, NULL, &w.batch, 256},
+        {"capture", 0, NULL, &w.capture, NULL, NULL, 0},        {"force", 0, NULL, &w.force, NULL, NULL, 0},
+        {"config", 'c', "FILE", NULL, &w.config_path, NULL, 0},
     };
     size_t n;
     int code;
@@ -277,6 +282,8 @@ int cot_cmd_infer(int argc, char **argv)
             code = cli_usage("infer",
                              "--model %.64s: say student, teacher or both; a package folder is given by --package",
                              w.model_word);
+        } else if (w.capture && !w.output) {
+            code = cli_usage("infer", "--capture writes files: say where with -o DIR");
         } else if (n) {
             cot_dicom_init();
             code = run(&w, words, n);

@@ -20,7 +20,8 @@ void infer_files_fini(infer_files *files);
 typedef struct infer_output {
     const char *folder; /* NULL: only standard output */
     bool json;
-    void *names; /* file names given so far (tsearch) */
+    bool capture; /* pictures of the readings too */
+    void *names;  /* file names given so far (tsearch) */
     size_t written;
 } infer_output;
 cot_status infer_output_init(infer_output *out, const char *folder, bool json, cot_error *err);

@@ -86,6 +86,10 @@ static cot_status write_report(infer_output *out, const cot_chain *chain, const 
     options.kind = COT_REPORT_MEASUREMENT;
     COT_TRY(place(out, to, sizeof to, path, ".measurements.dcm", err));
     COT_TRY(cot_sandbox_report(sandbox, &made, to, path, decoded->head.dataset_sha256, chain, &options, now, err));
+    if (!out->capture) goto done;
+    options.kind = COT_REPORT_CAPTURE;
+    COT_TRY(place(out, to, sizeof to, path, ".capture.dcm", err));
+    COT_TRY(cot_sandbox_report(sandbox, &made, to, path, decoded->head.dataset_sha256, chain, &options, now, err));
 done:
     return status;
 }

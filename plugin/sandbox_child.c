@@ -153,9 +153,10 @@ static bool do_report(int slip, sandbox_report_args *args, char *answers, size_t
     o->uid_root = args->uid_root;
     o->program_version = args->program_version;
     o->predecessor = args->has_predecessor ? args->predecessor : NULL;
-    r.error.status = cot_report_write(&r.made, args->path, args->source, args->dataset_sha256, &args->chain, steps, o,
-                                      args->now_utc, &r.error);
-    if (r.error.status == COT_OK) r.error.status = lint_report(args, &r.error);
+    const bool capture = o->kind == COT_REPORT_CAPTURE; /* a picture; lint is about reports */
+    r.error.status = (capture ? cot_capture_write : cot_report_write)(
+        &r.made, args->path, args->source, args->dataset_sha256, &args->chain, steps, o, args->now_utc, &r.error);
+    if (r.error.status == COT_OK && !capture) r.error.status = lint_report(args, &r.error);
     return write_at(slip, &r, sizeof r, 0);
 }
 
@@ -180,7 +181,7 @@ static void confine_report(const sandbox_report_args *args)
     snprintf(folder, sizeof folder, "%s", args->path);
     char *slash = strrchr(folder, '/');
     if (slash) slash[slash == folder] = 0;
-    sandbox_confine(slash ? folder : ".");
+    sandbox_confine(slash ? folder : ".", args->options.kind == COT_REPORT_CAPTURE);
 }
 
 _Noreturn void sandbox_child_run(int slip, sandbox_kind kind, const cot_sandbox_limits *limits, const cot_steps *steps)
@@ -191,7 +192,7 @@ _Noreturn void sandbox_child_run(int slip, sandbox_kind kind, const cot_sandbox_
     limit(limits);
     if (args && kind == SANDBOX_DECODE && size == sizeof(sandbox_decode_args)) {
         const sandbox_decode_args *a = (const void *)args;
-        sandbox_confine(NULL);
+        sandbox_confine(NULL, false);
         if (sandbox_before_work) sandbox_before_work(a->path);
         good = do_decode(slip, a);
     } else if (args && kind == SANDBOX_REPORT && size >= sizeof(sandbox_report_args)) {

@@ -4,11 +4,13 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "plugin/sandbox_parts.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -24,8 +26,6 @@
 static const unsigned refused[] = {
     SYS_execve,
     SYS_execveat,
-    SYS_clone,
-    SYS_clone3,
     SYS_socket,
     SYS_socketpair,
     SYS_connect,
@@ -73,9 +73,11 @@ static const unsigned refused[] = {
 };
 #define N_REFUSED (sizeof refused / sizeof *refused)
 
-static void refuse_calls(void)
+/* New processes are refused; a thread (CLONE_THREAD) inherits filter and rules. clone3's flags lie in memory where no filter
+ * can look: it does not exist here, and libc falls back to clone. */
+static void refuse_calls(bool threads)
 {
-    struct sock_filter program[2 * N_REFUSED + 16];
+    struct sock_filter program[2 * N_REFUSED + 24];
     unsigned short n = 0;
 #define PUT(code, k, yes, no) program[n++] = (struct sock_filter)BPF_JUMP((code), (k), (yes), (no))
 #define LOAD(field)           PUT(BPF_LD | BPF_W | BPF_ABS, (unsigned)offsetof(struct seccomp_data, field), 0, 0)
@@ -93,6 +95,13 @@ static void refuse_calls(void)
         EQUAL(refused[i], 0, 1);
         ANSWER(SECCOMP_RET_ERRNO | 1);
     }
+    EQUAL(SYS_clone3, 0, 1);
+    ANSWER(SECCOMP_RET_ERRNO | (threads ? ENOSYS : EPERM));
+    EQUAL(SYS_clone, 0, 4);
+    LOAD(args[0]);
+    PUT(BPF_JMP | BPF_JSET | BPF_K, CLONE_THREAD, 0, 1);
+    ANSWER(threads ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | EPERM);
+    ANSWER(SECCOMP_RET_ERRNO | EPERM);
     EQUAL(SYS_tgkill, 0, 3); /* abort() signals the process itself, and only that is allowed */
     LOAD(args[0]);
     EQUAL((unsigned)getpid(), 1, 0);
@@ -102,7 +111,10 @@ static void refuse_calls(void)
     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0);
 }
 #else
-static void refuse_calls(void) {}
+static void refuse_calls(bool threads)
+{
+    (void)threads;
+}
 #endif
 
 #define WRITING                                                                                                        \
@@ -127,9 +139,9 @@ static void write_only_below(const char *folder)
     close(rules);
 }
 
-void sandbox_confine(const char *writable)
+void sandbox_confine(const char *writable, bool threads)
 {
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     write_only_below(writable);
-    refuse_calls();
+    refuse_calls(threads);
 }

@@ -43,8 +43,8 @@ typedef struct sandbox_report_result {
 _Noreturn void sandbox_server_run(int socket_fd, const cot_sandbox_limits *limits, const cot_steps *steps);
 _Noreturn void sandbox_child_run(int slip, sandbox_kind kind, const cot_sandbox_limits *limits, const cot_steps *steps);
 /* No network, no programs, no other process, no writing outside `writable` (NULL: nowhere). Where the kernel has no
- * seccomp or Landlock, the limits of the process remain. */
-void sandbox_confine(const char *writable);
+ * seccomp or Landlock, the limits of the process remain. `threads`: it may start threads, confined as it is (Pango does). */
+void sandbox_confine(const char *writable, bool threads);
 
 /* For tests only: called in the child before it works, when set before cot_sandbox_create. */
 extern void (*sandbox_before_work)(const char *path);

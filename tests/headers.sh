@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 n=0
 for header in config/*.h opencl/*.h engine/*.h plugin/*.h dicom/*.h; do
-    case $header in dicom/dicom.h) ;; dicom/*) grep -q 'dcmtk/\|<string>\|<vector>' "$header" && continue ;; esac
+    case $header in dicom/dicom.h) ;; dicom/*) grep -q 'dcmtk/\|pango/\|<string>\|<vector>' "$header" && continue ;; esac
     printf '#include "%s"\nint main(void) { return 0; }\n' "$header" |
         cc -std=c11 -D_GNU_SOURCE -DCL_TARGET_OPENCL_VERSION=120 -pedantic -Wall -Wextra -Werror -I. -fsyntax-only -x c -
     n=$((n + 1))

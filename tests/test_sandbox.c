@@ -479,6 +479,10 @@ TEST(evidence_reaches_the_report_writer_and_lint_is_the_last_gate)
     char *a = NULL, *b = NULL;
     size_t na = 0, nb = 0;
     CHECK_OK(cot_sandbox_report(sandbox, &made, in_folder("m.dcm"), source, sha, chain, &o, 1700000000, &err));
+    o.kind = COT_REPORT_CAPTURE; /* Pango starts threads: they are allowed there */
+    CHECK_OK(cot_sandbox_report(sandbox, &made, in_folder("c.dcm"), source, sha, chain, &o, 1700000000, &err));
+    CHECK_TEXT(made.sop_class, "1.2.840.10008.5.1.4.1.1.7");
+    o.kind = COT_REPORT_MEASUREMENT;
     CHECK_OK(cot_report_write(&outside, in_folder("o.dcm"), source, sha, chain, steps, &o, 1700000000, &err));
     CHECK_OK(cot_file_read(&a, &na, in_folder("m.dcm"), 1 << 20, &err));
     CHECK_OK(cot_file_read(&b, &nb, in_folder("o.dcm"), 1 << 20, &err));

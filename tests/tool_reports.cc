@@ -116,6 +116,16 @@ struct writer {
                                        &options, CASE_NOW, &err) == COT_OK,
                 err.text);
     }
+    void capture(const char *name, const cot_report_image &image) const
+    {
+        cot_error err = COT_ERROR_INIT;
+        cot_report_made made;
+        cot_report_options options = case_options();
+        options.kind = COT_REPORT_CAPTURE;
+        require(cot_capture_write(&made, (folder + "/" + name).c_str(), image.source, image.dataset_sha256, image.chain,
+                                  steps, &options, CASE_NOW, &err) == COT_OK,
+                err.text);
+    }
     void reading(const std::string &name, const cot_report_image &image, bool basic) const
     {
         cot_report_options options = case_options();
@@ -162,6 +172,11 @@ int main(int argc, char **argv)
         w.measurement("measurement-partial", {{second.c_str(), CASE_DIGEST, chains[3]}}, kind, nullptr);
         w.measurement("measurement-study", {on_disc, {second.c_str(), CASE_DIGEST, chains[3]}}, kind, nullptr);
     }
+    w.capture("capture-abnormal.dcm", on_disc);
+    w.capture("capture-normal.dcm", {third.c_str(), CASE_DIGEST, chains[1]});
+    chains[3]->rows = ROWS;
+    chains[3]->cols = COLUMNS;
+    w.capture("capture-partial.dcm", {second.c_str(), CASE_DIGEST, chains[3]});
     case_copy(chains[0]->reader.version, sizeof chains[0]->reader.version, "2.0");
     w.measurement("measurement-again", {on_disc}, 0, (w.folder + "/measurement-abnormal-3d.dcm").c_str());
     for (cot_chain *chain : chains) cot_chain_destroy(chain);

@@ -30,6 +30,16 @@ for report in "$WORK"/reading-*.dcm "$WORK"/measurement-*.dcm; do
     "$BIN/stepcot" lint "$report" "$image" >"$WORK/log" 2>&1 && pass || fail "lint $name: $(head -n 2 "$WORK/log")"
 done
 
+for capture in "$WORK"/capture-*.dcm; do
+    name=$(basename "$capture" .dcm)
+    dciodvfy -new "$capture" >"$WORK/log" 2>&1 && ! grep -q '^Error' "$WORK/log" && pass ||
+        fail "dciodvfy $name: $(grep -m 2 '^Error' "$WORK/log")"
+    image="$WORK/image-1.dcm"
+    case $name in *-normal) image="$WORK/image-normal.dcm" ;; *-partial) image="$WORK/image-2.dcm" ;; esac
+    dcentvfy "$image" "$capture" >"$WORK/log" 2>&1 && ! grep -q 'Error' "$WORK/log" && pass ||
+        fail "dcentvfy $name: $(grep -m 2 Error "$WORK/log")"
+done
+
 if [ -z "$PYTHON" ]; then
     echo "$passed passed, $failed failed"
     [ "$failed" -eq 0 ]
