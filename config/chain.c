@@ -110,6 +110,18 @@ cot_status cot_answer_map(cot_answer *answer, size_t rows, size_t cols, cot_erro
 }
 
 /* ---- in words ---- */
+/* Where the schema has no words of its own. */
+static const char english_uncalibrated[] = "Certainties are the model's raw probabilities, not calibrated.";
+static const char english_calibrated[] =
+    "Certainties were calibrated on validation images; on images of another origin they may be off.";
+static const char english_partly_calibrated[] =
+    "Certainties were calibrated on validation images, except those of {steps}, "
+    "which are raw probabilities; on images of another origin they may be off.";
+static const char *or_english(const char *phrase, const char *english)
+{
+    return phrase[0] ? phrase : english;
+}
+
 typedef struct raw_steps {
     size_t raw, calibrated;
     char titles[400]; /* of the raw ones; cut with "…" */
@@ -136,12 +148,14 @@ bool cot_chain_calibration(char *text, size_t size, const cot_chain *chain, cons
         if (a->available) note_step(&r, a->calibrated, steps->steps[s].title, "");
         if (a->other.available) note_step(&r, a->other.calibrated, steps->steps[s].title, chain->other.role);
     }
-    if (!r.calibrated)
-        snprintf(text, size, "Certainties are the model's raw probabilities, not calibrated.");
+    const cot_phrases *words = &steps->phrases;
+    const char *phrase = !r.calibrated ? or_english(words->uncalibrated, english_uncalibrated)
+                         : r.raw       ? or_english(words->partly_calibrated, english_partly_calibrated)
+                                       : or_english(words->calibrated, english_calibrated);
+    const char *place = r.raw && r.calibrated ? strstr(phrase, "{steps}") : NULL;
+    if (place)
+        snprintf(text, size, "%.*s%s%s", (int)(place - phrase), phrase, r.titles, place + strlen("{steps}"));
     else
-        snprintf(text, size,
-                 "Certainties were calibrated on validation images%s%s%s; on images of another origin they "
-                 "may be off.",
-                 r.raw ? ", except those of " : "", r.titles, r.raw ? ", which are raw probabilities" : "");
+        snprintf(text, size, "%s", phrase);
     return r.calibrated && !r.raw;
 }

@@ -141,7 +141,8 @@ static void resolve_all(xml_file *f, cot_config *config, const char *folder)
 {
     if (!strcmp(config->package, "default")) config->package[0] = 0; /* the word the command line uses for it */
     for (const config_field *field = config_fields; field->element; field++)
-        if (field->kind == FIELD_PATH)
+        if (field->kind == FIELD_PATH &&
+            !(!strcmp(field->attribute, "steps") && cot_steps_embedded((char *)config + field->offset)))
             resolve(f, (char *)config + field->offset, field->size, folder, xml_child(xml_root(f), field->element),
                     field->attribute);
     if (config->cache[0]) return;

@@ -51,7 +51,7 @@ typedef struct cot_config {
     char device[129];            /* part of a device or platform name, "" = best; or "cpu"/"gpu" */
     char package[1024];          /* model package folder, "" = embedded default */
     char reader[17];             /* "student", "teacher", "both" (the teacher as second reader); "" = student */
-    char steps[1024];            /* step schema file, "" = embedded default */
+    char steps[1024];            /* step schema file, "" = embedded default, "de" = embedded, German */
     char gemm[17];               /* "auto", "tile", "clblast" */
     unsigned batch;
     char cache[1024];            /* program cache folder, "" = <store>/cache */
@@ -79,9 +79,10 @@ cot_status cot_config_check(const char *path, FILE *stream, size_t *problems, co
 /* Effective values, defaults filled in, as XML. */
 cot_status cot_config_print(const cot_config *config, FILE *stream, cot_error *err);
 
-/* Step schema: NULL = the embedded config/steps.xml. Caller destroys. */
+/* Step schema: NULL or "en" = the embedded config/steps.xml, "de" = the same in German (steps.de.xml). Caller destroys. */
 cot_status cot_steps_load(cot_steps **out, const char *path, cot_error *err);
 void cot_steps_destroy(cot_steps *steps);
+bool cot_steps_embedded(const char *word); /* whether cot_steps_load takes it for one in the program, not for a path */
 
 /* The annotated default configuration as it stands in config/stepcot.xml (borrowed, static). */
 cot_blob cot_config_default_xml(void);

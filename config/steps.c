@@ -51,7 +51,8 @@ static void read_option(xml_file *f, cot_option *o, const xml_node *node, const 
 /* Every {placeholder} must be one that the engine fills in; `known` ends with NULL. */
 static void check_phrase(xml_file *f, const char *phrase, const xml_node *node, const char *const *known)
 {
-    char list[160] = "";
+    char list[160] = "none here";
+    if (known[0]) list[0] = 0;
     for (size_t i = 0; known[i]; i++)
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s",
                  i == 0         ? ""
@@ -73,25 +74,77 @@ static void check_phrase(xml_file *f, const char *phrase, const xml_node *node, 
 static const char *const step_places[] = {"{answer}",           "{certainty}",  "{second}",
                                           "{second-certainty}", "{step-count}", NULL};
 
-/* Sentences about the whole reading. */
+/* ---- phrases ---- */
+typedef struct phrase_field {
+    const char *name;
+    size_t offset, size;
+    const char *const places[4];
+} phrase_field;
+#define PHRASE(element, field, ...)                                                                                    \
+    {                                                                                                                  \
+        element, offsetof(cot_phrases, field), sizeof(((cot_phrases *)0)->field),                                      \
+        {                                                                                                              \
+            __VA_ARGS__                                                                                                \
+        }                                                                                                              \
+    }
+static const phrase_field phrase_fields[] = {
+    PHRASE("disagreement", disagreement, "{reader}", "{answer}", "{certainty}", NULL),
+    PHRASE("where", where, "{place}", "{share}", NULL),
+    PHRASE("whole", whole, NULL),
+    PHRASE("influences", influences, "{list}", NULL),
+    PHRASE("influence", influence, "{step}", "{answer}", "{points}", NULL),
+    PHRASE("no-influence", no_influence, NULL),
+    PHRASE("disagreements", disagreements, "{count}", "{compared}", "{steps}", NULL),
+    PHRASE("agreement", agreement, "{reader}", "{compared}", NULL),
+    PHRASE("answered", answered, "{step}", "{answer}", "{certainty}", NULL),
+    PHRASE("missing", missing, "{steps}", "{reason}", NULL),
+    PHRASE("calibrated", calibrated, NULL),
+    PHRASE("uncalibrated", uncalibrated, NULL),
+    PHRASE("partly-calibrated", partly_calibrated, "{steps}", NULL),
+    PHRASE("not-trained", not_trained, NULL),
+    PHRASE("percent", percent, "{number}", NULL),
+    PHRASE("percent-under", percent_under, NULL),
+    PHRASE("percent-over", percent_over, NULL),
+    PHRASE("decimal-mark", decimal_mark, NULL),
+    PHRASE("place-assumed", place_assumed, "{place}", NULL),
+};
+
+static size_t index_of(const char *word, const char *const *words, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(word, words[i])) return i;
+    return n;
+}
+
+static void read_places(xml_file *f, cot_phrases *phrases, const xml_node *node)
+{
+    static const char *const sides[COT_SIDES] = {"right", "left", "midline", "span"};
+    static const char *const zones[COT_ZONES] = {"upper", "middle", "lower", "all"};
+    char word[17];
+    for (const xml_node *n = node ? xml_child(node, "place") : NULL; n; n = xml_sibling(n, "place")) {
+        xml_text(f, word, sizeof word, n, "place", "side");
+        const size_t side = index_of(word, sides, COT_SIDES);
+        xml_text(f, word, sizeof word, n, "place", "zone");
+        const size_t zone = index_of(word, zones, COT_ZONES);
+        if (side == COT_SIDES || zone == COT_ZONES) continue; /* the XSD has said so */
+        char *const place = phrases->place[side][zone];
+        if (place[0])
+            problem_add(&f->problems, xml_line(f, n, NULL), "a <place> of this side and zone stands before. Keep one");
+        xml_content(f, place, sizeof phrases->place[side][zone], n);
+    }
+}
+
 static void read_phrases(xml_file *f, cot_phrases *phrases, const xml_node *node)
 {
-    static const struct {
-        const char *name;
-        size_t offset;
-        const char *const places[4];
-    } table[] = {
-        {"disagreement", offsetof(cot_phrases, disagreement), {"{reader}", "{answer}", "{certainty}", NULL}},
-        {"disagreements", offsetof(cot_phrases, disagreements), {"{count}", "{compared}", "{steps}", NULL}},
-        {"agreement", offsetof(cot_phrases, agreement), {"{reader}", "{compared}", NULL}},
-    };
-    for (size_t i = 0; node && i < sizeof table / sizeof *table; i++) {
-        const xml_node *phrase = xml_child(node, table[i].name);
-        char *to = (char *)phrases + table[i].offset;
+    for (size_t i = 0; node && i < sizeof phrase_fields / sizeof *phrase_fields; i++) {
+        const phrase_field *field = &phrase_fields[i];
+        const xml_node *phrase = xml_child(node, field->name);
+        char *to = (char *)phrases + field->offset;
         if (!phrase) continue;
-        xml_content(f, to, sizeof phrases->disagreement, phrase);
-        check_phrase(f, to, phrase, table[i].places);
+        xml_content(f, to, field->size, phrase);
+        check_phrase(f, to, phrase, field->places);
     }
+    if (node) read_places(f, phrases, xml_child(node, "places"));
 }
 
 static cot_status read_step(xml_file *f, cot_step *step, const xml_node *node, const cot_steps *steps, cot_error *err)
@@ -168,14 +221,22 @@ done:
     return status;
 }
 
+bool cot_steps_embedded(const char *word)
+{
+    return !strcmp(word, "en") || !strcmp(word, "de");
+}
+
 cot_status cot_steps_load(cot_steps **out, const char *path, cot_error *err)
 {
+    const bool german = path && !strcmp(path, "de"), embedded = path && cot_steps_embedded(path);
     cot_status status = COT_OK;
     xml_file f;
     *out = NULL;
     cot_steps *steps = calloc(1, sizeof *steps);
-    COT_TRY(xml_file_init(&f, path, (cot_blob){cot_steps_xml, cot_steps_xml_size}, "steps.xml",
-                          (cot_blob){cot_steps_xsd, cot_steps_xsd_size}, err));
+    COT_TRY(xml_file_init(&f, embedded ? NULL : path,
+                          german ? (cot_blob){cot_steps_de_xml, cot_steps_de_xml_size}
+                                 : (cot_blob){cot_steps_xml, cot_steps_xml_size},
+                          german ? "steps.de.xml" : "steps.xml", (cot_blob){cot_steps_xsd, cot_steps_xsd_size}, err));
     if (!steps) {
         status = cot_fail(err, COT_E_MEMORY, "step schema: no memory");
         goto done;

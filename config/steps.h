@@ -38,11 +38,30 @@ typedef struct cot_step {
     char phrase_alone[513]; /* the same when there is no runner-up worth naming */
 } cot_step;
 
-/* Sentences about the whole reading; "" where the schema has none: nothing is said then. */
+/* Where a region lies, patient's right on the image's left. SPAN: right to left of the midline; ALL: more than one zone. */
+typedef enum cot_side { COT_SIDE_RIGHT, COT_SIDE_LEFT, COT_SIDE_MIDLINE, COT_SIDE_SPAN, COT_SIDES } cot_side;
+typedef enum cot_zone { COT_ZONE_UPPER, COT_ZONE_MIDDLE, COT_ZONE_LOWER, COT_ZONE_ALL, COT_ZONES } cot_zone;
+
+/* Sentences that a reading is worded with. "" where the schema has none: nothing is said then, or, where something must be
+ * said (marked *), in English. */
 typedef struct cot_phrases {
     char disagreement[513];  /* in a step's rationale: {reader} {answer} {certainty}, of the second reader */
+    char where[513];         /* …: {place} {share}, of the region with the largest share */
+    char whole[513];         /* …: the relevance map has no region */
+    char influences[513];    /* …: {list} of */
+    char influence[513];     /*    {step} {answer} {points}: an earlier answer and by how many points it changes the probability */
+    char no_influence[513];  /* …: no earlier answer changes it by 1 point or more */
     char disagreements[513]; /* in the summary: {count} {compared} {steps}; compared: steps that both readers answered */
-    char agreement[513];     /* in the summary: {reader} {compared} */
+    char agreement[513];     /* …: {reader} {compared} */
+    char answered[513];      /* …*: {step} {answer} {certainty} */
+    char missing[513];       /* …*: {steps} {reason} */
+    char calibrated[513], uncalibrated[513], partly_calibrated[513]; /* …*: what certainties are; {steps}: that are raw */
+    char not_trained[257];   /* * reason of a step that the model was not trained for */
+    char percent[33];        /* * {number}: 43.2 */
+    char percent_under[33], percent_over[33]; /* * below 1, above 99 */
+    char decimal_mark[9];    /* * */
+    char place[COT_SIDES][COT_ZONES][65]; /* "right lower zone" */
+    char place_assumed[65];  /* {place}, where the image does not say how it is turned */
 } cot_phrases;
 
 typedef struct cot_steps {

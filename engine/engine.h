@@ -63,7 +63,13 @@ cot_status cot_model_create_for(cot_model **out, cot_device *device, const cot_p
                                 cot_readers readers, size_t max_batch, cot_error *err);
 void cot_model_destroy(cot_model *model);
 
-typedef struct cot_picture { const float *grey; size_t rows, cols; } cot_picture; /* 0 black … 1 white, row-major */
+/* Whether the image's left is the patient's right. Assumed: nothing says so, and words about places say that. Other: no words. */
+typedef enum cot_orientation { COT_ORIENTATION_ASSUMED, COT_ORIENTATION_STANDARD, COT_ORIENTATION_OTHER } cot_orientation;
+typedef struct cot_picture {
+    const float *grey; /* 0 black … 1 white, row-major */
+    size_t rows, cols;
+    cot_orientation orientation;
+} cot_picture;
 /* Whether cot_model_read also says what each answer rests on: regions, places and influences (chain.h). Off at first; the first
  * time it is turned on takes memory, for an image tower also on the device. keep_maps: the relevance maps stay in the chains.
  * Only a student's answers are explained: the teacher's, where it reads alone, stay neither located nor weighed. */

@@ -53,11 +53,14 @@ void model_evidence_fini(cot_model *model);
 cot_status model_clock(double *ms, cot_model *model, cot_error *err);
 
 /* explain.c: host only. `logits` has one step's options; temperature divides them, 0: raw (calibration.h). */
-void answer_fill(cot_answer *answer, const cot_step *step, const float *logits, float temperature);
-void answer_unavailable(cot_answer *answer);
+void answer_fill(cot_answer *answer, const cot_step *step, const cot_phrases *words, const float *logits,
+                 float temperature);
+void answer_unavailable(cot_answer *answer, const cot_phrases *words);
 /* The second reader's answer to a step, and whether it disagrees with the first. */
 cot_status answer_compare(cot_answer *answer, const cot_step *step, const float *logits, float temperature,
                           const cot_steps *steps, const char *reader, cot_error *err);
 /* Writes the summary and says whether all certainties are calibrated. */
 void chain_summarise(cot_chain *chain, const cot_steps *steps);
+/* rationale.c: what the evidence of step s adds to its rationale, and its place. */
+void answer_reason(cot_chain *chain, size_t s, const cot_steps *steps, cot_orientation orientation);
 #endif

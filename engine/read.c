@@ -24,9 +24,9 @@ static cot_status begin_chain(cot_chain **out, cot_model *m, const cot_picture *
     chain->cols = picture->cols;
     for (size_t s = 0, at = first; s < m->steps->n_steps; at += card->arch.classes[s], s++) {
         if (supervised[s]) {
-            answer_fill(&chain->answers[s], &m->steps->steps[s], m->logits + at, temperature[s]);
+            answer_fill(&chain->answers[s], &m->steps->steps[s], &m->steps->phrases, m->logits + at, temperature[s]);
         } else {
-            answer_unavailable(&chain->answers[s]);
+            answer_unavailable(&chain->answers[s], &m->steps->phrases);
             chain->state = COT_CHAIN_PARTIAL;
         }
     }
@@ -35,15 +35,17 @@ done:
 }
 
 /* Everything that is said of picture i's answers. */
-static cot_status end_chain(cot_chain *chain, cot_model *m, size_t i, cot_error *err)
+static cot_status end_chain(cot_chain *chain, cot_model *m, const cot_picture *picture, size_t i, cot_error *err)
 {
     const model_card *card = package_card(m->package);
     const float *temperature = calibration_of(card, true);
     cot_status status = COT_OK;
-    for (size_t s = 0, at = i * m->n_logits; s < m->steps->n_steps; at += card->arch.classes[s], s++)
+    for (size_t s = 0, at = i * m->n_logits; s < m->steps->n_steps; at += card->arch.classes[s], s++) {
+        answer_reason(chain, s, m->steps, picture->orientation);
         if (chain->has_other && card->teacher.supervised[s])
             COT_TRY(answer_compare(&chain->answers[s], &m->steps->steps[s], m->other_logits + at, temperature[s],
                                    m->steps, m->other.role, err));
+    }
     chain_summarise(chain, m->steps);
 done:
     return status;
@@ -63,7 +65,7 @@ cot_status cot_model_read(cot_model *model, cot_chain **out, const cot_picture *
     COT_TRY(model_forward(model, n, err));
     for (size_t i = 0; i < n; i++) COT_TRY(begin_chain(&out[i], model, &pictures[i], i, err));
     COT_TRY(model_evidence_fill(model, out, n, err));
-    for (size_t i = 0; i < n; i++) COT_TRY(end_chain(out[i], model, i, err));
+    for (size_t i = 0; i < n; i++) COT_TRY(end_chain(out[i], model, &pictures[i], i, err));
 done:
     for (size_t i = 0; status != COT_OK && i < n; i++) {
         cot_chain_destroy(out[i]);

@@ -19,7 +19,8 @@ static const char help[] =
     "Usage: stepcot bench [OPTIONS] [FILE.dcm]\n\n"
     "Measures every stage of a reading on this machine and prints JSON lines: first what was measured on, then for "
     "each\n"
-    "batch the median milliseconds of decode, preprocess, encoder, heads and report for the whole batch, then each\n"
+    "batch the median milliseconds of decode, preprocess, encoder, heads, evidence and report for the whole batch, "
+    "then each\n"
     "convolution and matrix product with its share of the device's measured peak. Without FILE a drawn image of\n"
     "2048 x 2048 pixels is read.\n\n"
     "      --device X     part of an OpenCL platform or device name, or cpu, or gpu (default: the best)\n"
@@ -34,8 +35,9 @@ static const char help[] =
     "Exit codes: 0 done, 2 wrong usage, 4 model or device, 5 file system.\n";
 
 enum { BATCHES_MOST = 8, BATCH_MOST = 256, RUNS_MOST = 1000, DRAWN_SIDE = 2048 };
-typedef enum stage { DECODE, PREPROCESS, ENCODER, HEADS, REPORT, TOTAL, STAGES } stage;
-static const char *const stage_names[STAGES] = {"decode", "preprocess", "encoder", "heads", "report", "total"};
+typedef enum stage { DECODE, PREPROCESS, ENCODER, HEADS, EVIDENCE, REPORT, TOTAL, STAGES } stage;
+static const char *const stage_names[STAGES] = {"decode",   "preprocess", "encoder", "heads",
+                                                "evidence", "report",     "total"};
 
 typedef struct bench {
     cot_readers readers;
@@ -83,6 +85,7 @@ static cot_status open_all(bench *b, cot_error *err)
     options.cache_dir = cli_cache_folder(cache, sizeof cache) ? cache : NULL;
     COT_TRY(cot_device_open(&b->device, &options, err));
     COT_TRY(cot_model_create_for(&b->model, b->device, b->package, b->steps, b->readers, b->most, err));
+    COT_TRY(cot_model_explain(b->model, true, false, err));
     cot_model_timing(b->model, true);
     COT_TRY(cot_device_peak(b->device, 1.0, &b->peak, err));
 done:
@@ -201,13 +204,14 @@ static cot_status run_once(bench *b, size_t n, double ms[STAGES], cot_error *err
                 cot_fail(err, decoded[i].status == COT_OK ? COT_E_INPUT : decoded[i].status, "%s", decoded[i].text);
             goto done;
         }
-        pictures[i] = (cot_picture){decoded[i].grey, decoded[i].rows, decoded[i].cols};
+        pictures[i] = reporting_picture(&decoded[i]);
     }
     COT_TRY(cot_model_read(b->model, chains, pictures, n, err));
     const cot_model_times times = cot_model_times_read(b->model);
     ms[PREPROCESS] = times.preprocess;
     ms[ENCODER] = times.encoder;
     ms[HEADS] = times.heads;
+    ms[EVIDENCE] = times.evidence;
     const double read = now_ms();
     COT_TRY(write_reports(b, decoded, chains, n, err));
     ms[REPORT] = now_ms() - read;

@@ -101,6 +101,7 @@ static cot_status open_device(infer *w, cot_error *err)
     if (isatty(STDERR_FILENO)) options.progress = show_progress;
     COT_TRY(cot_device_open(&w->device, &options, err));
     COT_TRY(cot_model_create_for(&w->model, w->device, w->package, w->steps, w->readers, w->config->batch, err));
+    COT_TRY(cot_model_explain(w->model, true, false, err));
 done:
     return status;
 }
@@ -130,8 +131,7 @@ static cot_status read_some(infer *w, batch *b, size_t from, size_t to, cot_erro
     cot_chain *chains[256];
     size_t m = 0;
     for (size_t i = from; i < to; i++)
-        if (b->decoded[i].grey)
-            pictures[m++] = (cot_picture){b->decoded[i].grey, b->decoded[i].rows, b->decoded[i].cols};
+        if (b->decoded[i].grey) pictures[m++] = reporting_picture(&b->decoded[i]);
     if (!m) return COT_OK;
     const cot_status status = cot_model_read(w->model, chains, pictures, m, err);
     if (status != COT_OK) return status;

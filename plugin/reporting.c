@@ -18,6 +18,19 @@ cot_report_options reporting_options(const cot_config *config)
                                 .series_number = config->series_number};
 }
 
+/* Patient Orientation L\\F: rows run to the patient's left, columns to the feet. A picture file says nothing. */
+static cot_orientation orientation_of(const cot_decoded *decoded)
+{
+    const char *row = decoded->facts.orientation_row, *column = decoded->facts.orientation_column;
+    if (!decoded->dicom || (!row[0] && !column[0])) return COT_ORIENTATION_ASSUMED;
+    return row[0] == 'L' && column[0] == 'F' ? COT_ORIENTATION_STANDARD : COT_ORIENTATION_OTHER;
+}
+
+cot_picture reporting_picture(const cot_decoded *decoded)
+{
+    return (cot_picture){decoded->grey, decoded->rows, decoded->cols, orientation_of(decoded)};
+}
+
 void reporting_note_image(cot_chain *chain, const cot_decoded *decoded)
 {
     utf8_clean(chain->rendering, sizeof chain->rendering, decoded->facts.rendering);

@@ -193,8 +193,7 @@ static cot_status read_some(worker *w, size_t from, size_t to, cot_error *err)
     cot_status status = pictures && chains ? COT_OK : cot_fail(err, COT_E_MEMORY, "worker: no memory");
     size_t m = 0;
     for (size_t i = from; i < to && status == COT_OK; i++)
-        if (w->decoded[i].grey)
-            pictures[m++] = (cot_picture){w->decoded[i].grey, w->decoded[i].rows, w->decoded[i].cols};
+        if (w->decoded[i].grey) pictures[m++] = reporting_picture(&w->decoded[i]);
     if (status == COT_OK && m) status = cot_model_read(w->model, chains, pictures, m, err);
     for (size_t i = from, k = 0; i < to && status == COT_OK; i++)
         if (w->decoded[i].grey) {

@@ -54,7 +54,7 @@ static cot_status self_check(worker *w, cot_error *err)
     enum { SIDE = 96 };
     static float grey[SIDE * SIDE];
     for (size_t i = 0; i < SIDE * SIDE; i++) grey[i] = (float)(i % SIDE) / SIDE;
-    const cot_picture picture = {grey, SIDE, SIDE};
+    const cot_picture picture = {grey, SIDE, SIDE, COT_ORIENTATION_ASSUMED};
     cot_chain *chain = NULL;
     cot_status status = cot_model_read(w->model, &chain, &picture, 1, err);
     if (status == COT_OK && (chain->n_steps != w->steps->n_steps || chain->state == COT_CHAIN_REFUSED))
@@ -86,6 +86,7 @@ static cot_status open_model(worker *w, cot_error *err)
     cot_status status;
     COT_TRY(open_device(w, err));
     COT_TRY(cot_model_create_for(&w->model, w->device, w->package, w->steps, w->readers, w->batch, err));
+    COT_TRY(cot_model_explain(w->model, true, false, err));
     fill_reader(w);
     COT_TRY(self_check(w, err));
 done:

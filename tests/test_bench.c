@@ -58,8 +58,9 @@ TEST(bench_prints_header_stages_and_layers)
     CHECK_HAS(out, "\"date\":\"20");
     const char *stages = strstr(out, "\"kind\":\"stages\"");
     for (int batch = 1; batch <= 2; batch++) {
-        static const char *const names[] = {"\"decode_ms\":", "\"preprocess_ms\":", "\"encoder_ms\":",
-                                            "\"heads_ms\":",  "\"report_ms\":",     "\"total_ms\":"};
+        static const char *const names[] = {
+            "\"decode_ms\":",   "\"preprocess_ms\":", "\"encoder_ms\":", "\"heads_ms\":",
+            "\"evidence_ms\":", "\"report_ms\":",     "\"total_ms\":"};
         REQUIRE(stages);
         CHECK_NUMBER(number_in(stages, "stages", "\"batch\":"), batch);
         for (size_t i = 0; i < 6; i++) CHECK(number_in(stages, "stages", names[i]) > 0);

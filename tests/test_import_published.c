@@ -115,7 +115,7 @@ static void check_published(const char *path)
     CHECK_HAS(cot_package_reader_of(package, COT_READ_TEACHER)->training,
               "Prompts: the steps' questions, read by BERT");
     for (size_t i = 0; i < PUBLISHED_SIDE * PUBLISHED_SIDE; i++) grey[i] = 0.5f + number(&seed) / 2;
-    const cot_picture picture = {grey, PUBLISHED_SIDE, PUBLISHED_SIDE};
+    const cot_picture picture = {grey, PUBLISHED_SIDE, PUBLISHED_SIDE, COT_ORIENTATION_ASSUMED};
     REQUIRE_OK(cot_model_create_for(&model, world.device, package, tiny_steps(), COT_READ_BOTH, 1, &err));
     CHECK_OK(cot_model_read(model, &chain, &picture, 1, &err));
     CHECK(chain && chain->answers[2].available && chain->answers[2].other.available);

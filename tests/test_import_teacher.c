@@ -137,7 +137,8 @@ static cot_status read_as(cot_chain **chains, const cot_package *package, cot_re
     cot_status status;
     cot_model *model = NULL;
     cot_picture pictures[IMAGES];
-    for (size_t i = 0; i < IMAGES; i++) pictures[i] = (cot_picture){grey + i * 40 * 30, 40, 30};
+    for (size_t i = 0; i < IMAGES; i++)
+        pictures[i] = (cot_picture){grey + i * 40 * 30, 40, 30, COT_ORIENTATION_ASSUMED};
     COT_TRY(cot_model_create_for(&model, world.device, package, world.steps, readers, IMAGES, err));
     COT_TRY(cot_model_read(model, chains, pictures, IMAGES, err));
 done:

@@ -81,7 +81,8 @@ static void close_scene(scene *s)
 static void read_both(scene *s, cot_chain *chains[2])
 {
     cot_error err = COT_ERROR_INIT;
-    const cot_picture pictures[2] = {{world.nih, SIDE, SIDE}, {world.drawn, ROWS, COLS}};
+    const cot_picture pictures[2] = {{world.nih, SIDE, SIDE, COT_ORIENTATION_STANDARD},
+                                     {world.drawn, ROWS, COLS, COT_ORIENTATION_STANDARD}};
     REQUIRE_OK(cot_model_read(s->model, chains, pictures, 2, &err));
 }
 
@@ -133,7 +134,7 @@ static void check_scene(scene *s)
             check_regions(explained[i], a);
         }
     }
-    const cot_picture second = {world.drawn, ROWS, COLS};
+    const cot_picture second = {world.drawn, ROWS, COLS, COT_ORIENTATION_ASSUMED};
     REQUIRE_OK(cot_model_read(s->model, &alone, &second, 1, &err));
     for (size_t k = 0; k < s->steps->n_steps; k++) check_same_evidence(&alone->answers[k], &explained[1]->answers[k]);
     cot_chain_destroy(alone);
@@ -208,7 +209,7 @@ TEST(the_default_model_names_only_steps_that_it_answered)
     REQUIRE_OK(cot_package_open(&s.package, NULL, steps, &err));
     REQUIRE_OK(cot_model_create(&s.model, world.device, s.package, steps, 1, &err));
     REQUIRE_OK(cot_model_explain(s.model, true, false, &err));
-    const cot_picture picture = {world.nih, SIDE, SIDE};
+    const cot_picture picture = {world.nih, SIDE, SIDE, COT_ORIENTATION_ASSUMED};
     REQUIRE_OK(cot_model_read(s.model, &chain, &picture, 1, &err));
     const cot_answer *first = &chain->answers[0], *last = &chain->answers[steps->n_steps - 1];
     CHECK(first->weighed && first->n_influences == 0);

@@ -116,7 +116,7 @@ TEST(pictures_allocate_their_answers_and_nothing_else)
     cot_chain *chain = NULL, *empty = NULL;
     open_world(&w);
     float *grey = calloc((size_t)SIDE * SIDE, sizeof *grey);
-    const cot_picture picture = {grey, SIDE, SIDE};
+    const cot_picture picture = {grey, SIDE, SIDE, COT_ORIENTATION_ASSUMED};
     REQUIRE_OK(cot_model_read(w.model, &chain, &picture, 1, &err));
     cot_chain_destroy(chain);
     const cot_device_ledger before = cot_device_ledger_read(w.device);

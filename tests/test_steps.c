@@ -176,4 +176,53 @@ TEST(text_that_does_not_fit_its_field_is_refused_not_cut)
     CHECK_FAILS(load_with("title='t'", title), COT_E_CONFIG, "title has 256 bytes");
 }
 
+/* Same numbers, ids, keys and codes; every sentence there, none left in English. */
+TEST(the_german_schema_is_the_english_one_in_other_words)
+{
+    cot_steps *en, *de;
+    REQUIRE_OK(cot_steps_load(&en, "en", &err));
+    REQUIRE_OK(cot_steps_load(&de, "de", &err));
+    CHECK_TEXT(en->language, "en-US");
+    CHECK_TEXT(de->language, "de-DE");
+    CHECK_TEXT(de->id, en->id);
+    CHECK(strcmp(de->sha256, en->sha256) != 0);
+    REQUIRE(de->n_steps == en->n_steps);
+    for (size_t s = 0; s < en->n_steps; s++) {
+        const cot_step *a = &en->steps[s], *b = &de->steps[s];
+        CHECK_TEXT(b->id, a->id);
+        CHECK(!memcmp(&b->code, &a->code, sizeof a->code) && !memcmp(&b->concept, &a->concept, sizeof a->concept));
+        CHECK(strcmp(b->title, a->title) && strcmp(b->question, a->question) && strcmp(b->phrase, a->phrase));
+        CHECK(strcmp(b->phrase_alone, a->phrase_alone) != 0);
+        REQUIRE(b->n_options == a->n_options);
+        for (size_t o = 0; o < a->n_options; o++) {
+            const cot_option *x = &a->options[o], *y = &b->options[o];
+            CHECK_TEXT(y->id, x->id);
+            CHECK_TEXT(y->key, x->key);
+            CHECK(!memcmp(&y->code, &x->code, sizeof x->code) && y->negative == x->negative && y->ours == x->ours);
+            CHECK(!memcmp(&y->laterality, &x->laterality, sizeof x->laterality));
+        }
+    }
+    cot_steps_destroy(en);
+    cot_steps_destroy(de);
+}
+
+TEST(both_schemas_have_every_phrase_and_every_place)
+{
+    static const char *const words[] = {"en", "de"};
+    for (size_t l = 0; l < 2; l++) {
+        cot_steps *steps;
+        REQUIRE_OK(cot_steps_load(&steps, words[l], &err));
+        const cot_phrases *p = &steps->phrases;
+        const char *const all[] = {p->disagreement,      p->where,        p->whole,         p->influences,
+                                   p->influence,         p->no_influence, p->disagreements, p->agreement,
+                                   p->answered,          p->missing,      p->calibrated,    p->uncalibrated,
+                                   p->partly_calibrated, p->not_trained,  p->percent,       p->percent_under,
+                                   p->percent_over,      p->decimal_mark, p->place_assumed};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++) CHECK(all[i][0] != 0);
+        for (size_t i = 0; i < COT_SIDES; i++)
+            for (size_t k = 0; k < COT_ZONES; k++) CHECK(p->place[i][k][0] != 0);
+        cot_steps_destroy(steps);
+    }
+}
+
 CHECK_MAIN

@@ -257,7 +257,8 @@ TEST(reading_of_radiographs_equals_pytorch_and_pillow)
     REQUIRE(whole && cropped && crop && n == m);
     for (size_t r = 0; r < NIH_SIDE; r++)
         memcpy(crop + r * CROP_COLS, world.nih + r * NIH_SIDE + CROP_AT, CROP_COLS * sizeof *crop);
-    const cot_picture pictures[] = {{world.nih, NIH_SIDE, NIH_SIDE}, {crop, NIH_SIDE, CROP_COLS}};
+    const cot_picture pictures[] = {{world.nih, NIH_SIDE, NIH_SIDE, COT_ORIENTATION_ASSUMED},
+                                    {crop, NIH_SIDE, CROP_COLS, COT_ORIENTATION_ASSUMED}};
     REQUIRE_OK(cot_model_read(world.model, chains, pictures, 2, &err));
     check_chain(chains[0], whole, n);
     check_chain(chains[1], cropped, n);
@@ -275,7 +276,7 @@ TEST(reading_by_a_tiny_model_equals_pytorch_and_pillow)
     size_t n = 0;
     float *want = golden("tiny.nih.logits", &n);
     cot_chain *chain = NULL;
-    const cot_picture picture = {world.nih, NIH_SIDE, NIH_SIDE};
+    const cot_picture picture = {world.nih, NIH_SIDE, NIH_SIDE, COT_ORIENTATION_ASSUMED};
     REQUIRE(want);
     REQUIRE_OK(cot_model_read(world.tiny, &chain, &picture, 1, &err));
     check_chain(chain, want, n);
@@ -290,7 +291,7 @@ TEST(reading_says_which_steps_are_not_available_and_why)
     cot_error err = COT_ERROR_INIT;
     REQUIRE_OK(open_world(&err));
     cot_chain *chain = NULL;
-    const cot_picture picture = {world.nih, NIH_SIDE, NIH_SIDE};
+    const cot_picture picture = {world.nih, NIH_SIDE, NIH_SIDE, COT_ORIENTATION_ASSUMED};
     REQUIRE_OK(cot_model_read(world.model, &chain, &picture, 1, &err));
     CHECK_NUMBER(chain->state, COT_CHAIN_PARTIAL);
     CHECK_TEXT(chain->schema_id, world.steps->id);
@@ -323,7 +324,7 @@ TEST(rationale_fills_the_phrase_from_computed_facts)
     REQUIRE_OK(open_world(&err));
     cot_chain *chain = NULL;
     char want[256];
-    const cot_picture picture = {world.nih, NIH_SIDE, NIH_SIDE};
+    const cot_picture picture = {world.nih, NIH_SIDE, NIH_SIDE, COT_ORIENTATION_ASSUMED};
     REQUIRE_OK(cot_model_read(world.tiny, &chain, &picture, 1, &err));
     const cot_answer *a = &chain->answers[0];
     snprintf(want, sizeof want, "Of 2: Option 0.%zu %.1f%%, then Option 0.%zu %.1f%% {unknown}", a->answer,
@@ -342,7 +343,8 @@ TEST(reading_again_allocates_nothing_on_the_device)
     REQUIRE_OK(open_world(&err));
     cot_chain *chains[BATCH];
     cot_picture pictures[BATCH];
-    for (size_t i = 0; i < BATCH; i++) pictures[i] = (cot_picture){world.nih, NIH_SIDE, NIH_SIDE};
+    for (size_t i = 0; i < BATCH; i++)
+        pictures[i] = (cot_picture){world.nih, NIH_SIDE, NIH_SIDE, COT_ORIENTATION_ASSUMED};
     cot_device_ledger first = {0}, later;
     for (size_t round = 0; round < 4; round++) {
         const size_t n = round % 2 ? 2 : BATCH;
@@ -365,7 +367,7 @@ TEST(reading_stays_within_its_launches_and_device_bytes)
     cot_device *device = NULL;
     cot_model *model = NULL;
     cot_device_options options = COT_DEVICE_OPTIONS_INIT;
-    const cot_picture picture = {world.nih, NIH_SIDE, NIH_SIDE};
+    const cot_picture picture = {world.nih, NIH_SIDE, NIH_SIDE, COT_ORIENTATION_ASSUMED};
     options.gemm = COT_GEMM_TILE;
     REQUIRE_OK(cot_device_open(&device, &options, &err));
     const cot_device_ledger before = cot_device_ledger_read(device);
@@ -388,7 +390,7 @@ TEST(reading_reports_the_time_of_each_stage_when_asked)
     cot_error err = COT_ERROR_INIT;
     REQUIRE_OK(open_world(&err));
     cot_chain *chain = NULL;
-    const cot_picture picture = {world.nih, NIH_SIDE, NIH_SIDE};
+    const cot_picture picture = {world.nih, NIH_SIDE, NIH_SIDE, COT_ORIENTATION_ASSUMED};
     cot_model_timing(world.model, true);
     CHECK_OK(cot_model_read(world.model, &chain, &picture, 1, &err));
     cot_model_timing(world.model, false);
@@ -402,13 +404,13 @@ TEST(reading_refuses_what_is_no_picture)
     cot_error err = COT_ERROR_INIT;
     REQUIRE_OK(open_world(&err));
     cot_chain *chain = NULL;
-    const cot_picture empty = {world.nih, 0, 10};
+    const cot_picture empty = {world.nih, 0, 10, COT_ORIENTATION_ASSUMED};
     CHECK_FAILS(cot_model_read(world.model, &chain, &empty, 1, &err), COT_E_INPUT, "0 rows");
     float *broken = malloc(64 * 64 * sizeof *broken);
     REQUIRE(broken);
     for (size_t i = 0; i < 64 * 64; i++) broken[i] = 0.5f;
     broken[100] = NAN;
-    const cot_picture not_finite = {broken, 64, 64};
+    const cot_picture not_finite = {broken, 64, 64, COT_ORIENTATION_ASSUMED};
     CHECK_FAILS(cot_model_read(world.model, &chain, &not_finite, 1, &err), COT_E_INPUT, "not finite");
     CHECK(chain == NULL);
     CHECK_FAILS(cot_model_read(world.model, &chain, &empty, BATCH + 1, &err), COT_E_BUG, "planned for 1 to 5");
