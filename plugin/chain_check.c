@@ -99,19 +99,20 @@ static cot_status check_regions(const cot_chain *chain, const cot_answer *a, con
     return COT_OK;
 }
 
-/* Of earlier steps, each once, largest first. */
-static cot_status check_influences(const cot_answer *a, size_t s, const cot_step *step, cot_error *err)
+/* Of earlier steps that were answered, each once, largest first. */
+static cot_status check_influences(const cot_chain *chain, const cot_answer *a, size_t s, const cot_step *step,
+                                   cot_error *err)
 {
     for (size_t i = 0; i < a->n_influences; i++) {
         const cot_influence *one = &a->influences[i];
-        bool good = one->step < s && one->change >= -1 && one->change <= 1;
+        bool good = one->step < s && chain->answers[one->step].available && one->change >= -1 && one->change <= 1;
         good = good && (!i || fabsf(one->change) <= fabsf(a->influences[i - 1].change));
         for (size_t k = 0; k < i; k++) good = good && a->influences[k].step != one->step;
         if (!good)
             return cot_fail(
                 err, COT_E_INPUT,
-                "reading: step %s: influences are changes from -1 to 1 of earlier steps, each once, largest "
-                "first",
+                "reading: step %s: influences are changes from -1 to 1 of earlier answered steps, each once, "
+                "largest first",
                 step->id);
     }
     return COT_OK;
@@ -126,7 +127,7 @@ static cot_status check_evidence(const cot_chain *chain, size_t s, const cot_ste
         return cot_fail(err, COT_E_INPUT, "reading: step %s: evidence for what was not answered or not computed",
                         step->id);
     COT_TRY(check_regions(chain, a, step, err));
-    COT_TRY(check_influences(a, s, step, err));
+    COT_TRY(check_influences(chain, a, s, step, err));
 done:
     return status;
 }

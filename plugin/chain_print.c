@@ -4,6 +4,7 @@
 #include "plugin/node.h"
 #include "plugin/utf8.h"
 
+#include <math.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -76,6 +77,18 @@ static void second_text(char *to, size_t size, const cot_chain *chain, const cot
     utf8_clean(to, size, clean);
 }
 
+/* "right lower zone; Abnormal radiodensity +12 points": where, and the strongest influence of a point or more; "" without. */
+static void evidence_text(char *to, size_t size, const cot_answer *a, const cot_steps *steps)
+{
+    char clean[1400];
+    const cot_influence *first = a->n_influences ? a->influences : NULL;
+    int n = snprintf(clean, sizeof clean, "%s", a->place);
+    if (first && fabsf(first->change) >= 0.01f && first->step < steps->n_steps)
+        snprintf(clean + n, sizeof clean - (size_t)n, "%s%s %+ld points", n ? "; " : "",
+                 steps->steps[first->step].title, lroundf(100 * first->change));
+    utf8_clean(to, size, clean);
+}
+
 static void print_labelled(const char *label, const char *text, size_t width, FILE *stream)
 {
     char clean[1400];
@@ -100,6 +113,11 @@ static void print_steps(const cot_chain *chain, const cot_steps *steps, size_t w
         print_padded(steps->steps[s].title, titles, stream);
         fputs("  ", stream);
         print_wrapped(text, 8 + titles, width, stream);
+        evidence_text(text, sizeof text, &chain->answers[s], steps);
+        if (text[0]) {
+            fprintf(stream, "%*s", (int)(8 + titles), "");
+            print_wrapped(text, 8 + titles, width, stream);
+        }
         second_text(text, sizeof text, chain, &chain->answers[s], &steps->steps[s]);
         if (!text[0]) continue;
         fprintf(stream, "%*s", (int)(8 + titles), "");

@@ -107,11 +107,11 @@ static cot_chain *made_rich(cot_chain_state state)
     c->has_other = true;
     strcpy(c->other.name, "Second");
     strcpy(c->other.role, "teacher");
-    for (size_t s = 0; s < c->n_steps; s++) {
+    for (size_t s = 0, earlier = 0; s < c->n_steps; earlier += c->answers[s++].available) {
         cot_answer *a = &c->answers[s];
         const size_t other = (s * 3 + s % 2) % a->n_options; /* of odd steps another answer */
         if (cot_answer_regions(a, a->available ? s % 3 : 0, &err) || cot_answer_other(a, &err) ||
-            cot_answer_influences(a, a->available ? s : 0, &err))
+            cot_answer_influences(a, a->available ? earlier : 0, &err))
             abort();
         a->located = a->available && s != 1;
         a->weighed = a->available;
@@ -123,8 +123,11 @@ static cot_chain *made_rich(cot_chain_state state)
                 a->regions[r].points[i] = (cot_point){1777 / (float)(i + 1), 0.1f * (float)i};
             strcpy(a->place, "right \xc3\xa4 lower zone");
         }
-        for (size_t i = 0; i < a->n_influences; i++)
-            a->influences[i] = (cot_influence){s - 1 - i, (i % 2 ? 0.9f : -0.9f) / (float)(i + 1)};
+        for (size_t i = 0, k = s; i < a->n_influences && k-- > 0;) /* of answered steps, the nearest first */
+            if (c->answers[k].available) {
+                a->influences[i] = (cot_influence){k, (i % 2 ? 0.9f : -0.9f) / (float)(i + 1)};
+                i++;
+            }
         a->other.available = s != 5;
         a->other.calibrated = s % 3 == 0;
         for (size_t i = 0; s != 5 && i < a->n_options; i++)
@@ -192,6 +195,18 @@ TEST(evidence_that_breaks_its_promises_is_not_written)
         CHECK_FAILS(cot_chain_to_json(&json, c, steps(), NULL, &err), COT_E_INPUT, errors[i]);
         cot_chain_destroy(c);
     }
+}
+
+TEST(an_influence_of_a_step_that_was_not_answered_is_not_written)
+{
+    cot_chain *c = made_rich(COT_CHAIN_PARTIAL);
+    char *json = NULL;
+    size_t missing = 0, last = c->n_steps - 1;
+    while (missing < last && c->answers[missing].available) missing++;
+    REQUIRE(missing < last && c->answers[last].available && c->answers[last].n_influences);
+    c->answers[last].influences[0].step = missing;
+    CHECK_FAILS(cot_chain_to_json(&json, c, steps(), NULL, &err), COT_E_INPUT, "earlier answered steps");
+    cot_chain_destroy(c);
 }
 
 TEST(evidence_of_another_shape_is_refused_by_name)
