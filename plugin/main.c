@@ -14,6 +14,7 @@ typedef struct command {
 static const command commands[] = {
     {"serve", cot_cmd_serve, "run the node: receive, read, report, deliver"},
     {"infer", cot_cmd_infer, "read image files without a network"},
+    {"explain", cot_cmd_explain, "show on one page what the answers for an image rest on"},
     {"queue", cot_cmd_queue, "list, show, retry or drop jobs and deliveries"},
     {"devices", cot_cmd_devices, "list the OpenCL devices"},
     {"config", cot_cmd_config, "check or print a configuration"},

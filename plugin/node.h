@@ -49,6 +49,7 @@ int cot_cmd_model(int argc, char **argv);
 int cot_cmd_bench(int argc, char **argv);
 int cot_cmd_verify(int argc, char **argv);
 int cot_cmd_lint(int argc, char **argv);
+int cot_cmd_explain(int argc, char **argv);
 int cot_cmd_data(int argc, char **argv);
 int cot_cmd_train(int argc, char **argv);
 int cot_cmd_evaluate(int argc, char **argv);
