@@ -23,6 +23,9 @@ typedef struct cot_config_destination {
     unsigned port;
     char ae[17];         /* called AE title */
     char calling_ae[17]; /* ours, default: listen ae */
+    char report[17];     /* "reading", "measurement", "both" (the reading report alone where the peer takes no measurements) */
+    char profile[17];    /* "air": Comprehensive 3D SR, else Comprehensive; "stone": Comprehensive SR; "legacy": Basic Text only */
+    char references[17]; /* "value", "reference": how the measurement report names what an answer rests on */
     bool refusals;       /* send "not analysed" reports too */
     double retry_hours;  /* give up (dead letter) after this */
     unsigned retry_first_s, retry_max_s;
@@ -63,6 +66,7 @@ typedef struct cot_config {
     char station[17];
     unsigned series_number;
     char uid_root[40];           /* "" = 2.25 */
+    char per[9];                 /* "image", "study": how many images one measurement report is about */
     /* <send> */
     size_t n_destinations;
     cot_config_destination *destinations;
