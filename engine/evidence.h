@@ -5,6 +5,8 @@
  *     map_p = max(0, sum_c A_pc . dlogit/dv_c),  v_c the mean of A over the cells
  * whose sum over the cells, without the cut at 0, is what the logit owes to the image to first order. Of a vision
  * transformer: clip_evidence.h.
+ * The teacher's answers are not explained: its steps reach the image by projections of their own and through a memory of
+ * what was answered, and no gradient or removal for these is computed here.
  * Threads: one at a time per object.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef COT_ENGINE_EVIDENCE_H
