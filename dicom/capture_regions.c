@@ -21,21 +21,27 @@ static size_t steps_with_regions(const cot_chain *chain, uint64_t drawn)
     return n;
 }
 
-static void outline(const capture_pen *pen, const board *b, const cot_region *region, capture_colour colour,
-                    size_t turn, size_t turns, bool main)
+static void outline(const capture_pen *pen, const board *b, const cot_region *region)
 {
-    const double dashes[2] = {14, 14 * (double)(turns - 1)};
     for (size_t i = 0; i < region->n_points; i++)
         cairo_line_to(pen->cr, b->x + (double)region->points[i].column * b->across,
                       b->y + (double)region->points[i].row * b->down);
     cairo_close_path(pen->cr);
-    cairo_set_line_join(pen->cr, CAIRO_LINE_JOIN_ROUND);
-    cairo_set_dash(pen->cr, dashes, 0, 0);
-    cairo_set_source_rgba(pen->cr, 0, 0, 0, turn ? 0 : 0.55);
-    cairo_set_line_width(pen->cr, main ? 7 : 5);
-    cairo_stroke_preserve(pen->cr);
-    cairo_set_source_rgba(pen->cr, colour.red, colour.green, colour.blue, turns > 1 ? 0.35 : 1);
-    cairo_set_line_width(pen->cr, main ? 3 : 2);
+}
+
+static void halo(const capture_pen *pen, bool main)
+{
+    cairo_set_source_rgba(pen->cr, 0, 0, 0, 0.7);
+    cairo_set_line_width(pen->cr, main ? 8 : 6);
+    cairo_stroke(pen->cr);
+}
+
+/* Faint all around, strong in this step's dashes: outlines that lie on one another are all seen. */
+static void line(const capture_pen *pen, capture_colour colour, size_t turn, size_t turns, bool main)
+{
+    const double dashes[2] = {14, 14 * (double)(turns - 1)};
+    cairo_set_source_rgba(pen->cr, colour.red, colour.green, colour.blue, turns > 1 ? 0.5 : 1);
+    cairo_set_line_width(pen->cr, main ? 3.5 : 2.5);
     cairo_stroke_preserve(pen->cr);
     if (turns > 1) {
         cairo_set_dash(pen->cr, dashes, 2, -14 * (double)turn);
@@ -105,15 +111,17 @@ void capture_regions(capture_pen *pen, const cot_chain *chain, uint64_t drawn, d
     cairo_save(pen->cr);
     cairo_rectangle(pen->cr, b.x, b.y, cols, rows);
     cairo_clip(pen->cr);
-    for (int layer = 0; layer < 2; layer++) /* all numbers over all outlines */
+    cairo_set_line_join(pen->cr, CAIRO_LINE_JOIN_ROUND);
+    for (int layer = 0; layer < 3; layer++) /* all halos below all outlines, all numbers over them */
         for (size_t s = 0, turn = 0; s < chain->n_steps; s++) {
             const cot_answer *a = &chain->answers[s];
             if (!capture_shows(drawn, s) || !a->available || !a->n_regions) continue;
-            for (size_t r = 0; r < a->n_regions; r++)
-                if (layer == 0)
-                    outline(pen, &b, &a->regions[r], capture_step_colour(s), turn, turns, r == 0);
-                else
-                    number(pen, &b, &a->regions[r], s, turn, turns);
+            for (size_t r = 0; r < a->n_regions; r++) {
+                if (layer < 2) outline(pen, &b, &a->regions[r]);
+                if (layer == 0) halo(pen, r == 0);
+                if (layer == 1) line(pen, capture_step_colour(s), turn, turns, r == 0);
+                if (layer == 2) number(pen, &b, &a->regions[r], s, turn, turns);
+            }
             turn++;
         }
     cairo_restore(pen->cr);

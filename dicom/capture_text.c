@@ -120,12 +120,12 @@ void capture_foot(capture_pen *pen, const cot_chain *chain)
     const cot_reader *reader = &chain->reader;
     rule(pen, pen->y);
     pen->y += 12;
-    capture_text(pen, text, "%sPercentages are %s.",
+    capture_text(pen, text, "%s%s",
                  any_region(chain)
                      ? "Outlines show what an answer of the model rests on; they are no borders of a finding. "
                      : "",
-                 chain->calibrated ? "certainties calibrated on validation images"
-                                   : "in part or all the model's own, not calibrated");
+                 chain->calibrated ? "Percentages are calibrated on validation images."
+                                   : "Percentages are the model's own and not, or not all, calibrated.");
     capture_text(pen, text, "%s, version %s%s%s. %s. %s", reader->name, reader->version,
                  chain->has_other ? "; second reader: " : "", chain->has_other ? chain->other.name : "",
                  reader->program, reader->notice);

@@ -28,7 +28,9 @@ static const char style[] =
     ".top{display:flex;flex-wrap:wrap;gap:1.2rem}.top>figure{flex:1 1 26rem}.top>div{flex:1 1 24rem;min-width:0}"
     "figure{margin:0;min-width:0}svg{display:block;width:100%;height:auto}"
     ".maps{display:grid;grid-template-columns:repeat(auto-fill,minmax(10rem,1fr));gap:.7rem}"
-    ".maps svg{background:#000}.steps{display:grid;grid-template-columns:repeat(auto-fill,minmax(22rem,1fr));gap:.9rem}"
+    ".maps "
+    "svg{background:#000}.steps{display:grid;grid-template-columns:repeat(auto-fill,minmax(22rem,1fr));gap:.9rem;align-"
+    "items:start}"
     ".step{background:var(--card);border-radius:.4rem;padding:.7rem .9rem;min-width:0;break-inside:avoid}"
     ".n{display:inline-block;min-width:1.6em;line-height:1.6em;text-align:center;border-radius:1em;color:#000;font-"
     "weight:700;"
@@ -211,14 +213,14 @@ static void influences(FILE *f, const explained *e)
 }
 
 /* ---- the steps ---- */
-static void bars(FILE *f, const cot_answer *a, const cot_step *step, size_t s)
+static void bars(FILE *f, const cot_answer *a, const cot_step *step)
 {
     for (size_t o = 0; o < a->n_options; o++) {
         const double share = 100 * fmin(fmax((double)a->probability[o], 0), 1);
         fprintf(f, "<div class=\"bar%s\"><span>", o == a->answer ? " answer" : "");
         page_text(f, step->options[o].label);
         fprintf(f, "</span><b><i style=\"width:%.1f%%;background:%s\"></i></b><em>%.1f %%</em></div>\n", share,
-                o == a->answer ? colour_of(s) : "var(--dim)", share);
+                o == a->answer ? "var(--up)" : "var(--dim)", share);
     }
 }
 
@@ -230,7 +232,7 @@ static void step_card(FILE *f, const explained *e, size_t s)
     fputs("</h3><p class=\"dim\">", f);
     page_text(f, e->steps->steps[s].question);
     fputs("</p>\n", f);
-    if (a->available) bars(f, a, &e->steps->steps[s], s);
+    if (a->available) bars(f, a, &e->steps->steps[s]);
     fputs("<p>", f);
     if (!a->available) fputs("not available: ", f);
     page_text(f, a->available ? a->rationale : a->reason);

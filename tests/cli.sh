@@ -101,6 +101,12 @@ deep=in/deep; for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17; do deep=$deep/
 equal "a folder gives a report per image, hidden entries and links left out" "$(ls reports | grep -c "[.]sr[.]dcm$")" $#
 has "…one too deep is named" err "in/deep/.*nested deeper"
 has "…and says what it skipped" err "1 other files skipped"
+"$stepcot" infer -o pictures --capture "$1" >out 2>err </dev/null || true
+equal "--capture writes a picture of the reading too" "$(ls pictures | grep -c "[.]capture[.]dcm$")" 1
+exits "…and needs to know where" 2 "$stepcot" infer --capture "$1"
+exits "explain writes a page" 0 "$stepcot" explain "$1" -o page.html
+has "…with image and maps in it" page.html "data:image/png;base64,"
+exits "…and needs an image and a page" 2 "$stepcot" explain "$1"
 exits "lint finds nothing in them" 0 "$stepcot" lint reports/*.dcm
 for report in reports/*.dcm; do
     dciodvfy -new "$report" >vfy 2>&1 && pass "dciodvfy accepts $(basename "$report")" || fail "dciodvfy $report: $(grep -m 3 Error vfy)"
