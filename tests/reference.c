@@ -190,7 +190,8 @@ void ref_resample(float *y, const float *x, size_t rows, size_t cols, size_t siz
     free(middle);
 }
 
-/* Every test has this file, so here is said once what LeakSanitizer need not report: drivers keep what they compile, fontconfig what it found. */
+/* Every test has this file, so here is said once what LeakSanitizer need not report: drivers keep what they compile,
+ * fontconfig what it found. */
 __attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
