@@ -66,7 +66,6 @@ typedef struct cot_config {
     char station[17];
     unsigned series_number;
     char uid_root[40];           /* "" = 2.25 */
-    char per[9];                 /* "image", "study": how many images one measurement report is about */
     /* <send> */
     size_t n_destinations;
     cot_config_destination *destinations;

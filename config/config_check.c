@@ -91,9 +91,10 @@ static void check_destination(xml_file *f, const cot_config *c, size_t i, const 
                     "retry-hours=\"%g\" ends before the second try after %u seconds. Raise it or lower retry-first-s",
                     d->retry_hours, d->retry_first_s);
     if (!strcmp(d->profile, "legacy") && !strcmp(d->report, "measurement"))
-        problem_add(&f->problems, xml_line(f, n, "report"),
-                    "report=\"measurement\" with profile=\"legacy\" sends nothing: legacy has no measurement report. Take "
-                    "air or stone, or report=\"reading\"");
+        problem_add(
+            &f->problems, xml_line(f, n, "report"),
+            "report=\"measurement\" with profile=\"legacy\" sends nothing: legacy has no measurement report. Take "
+            "air or stone, or report=\"reading\"");
     if (d->port == c->port && is_this_machine(c, d->host))
         problem_add(&f->problems, xml_line(f, n, "port"),
                     "destination \"%s\" is this node itself (port %u). Send to another node", d->name, d->port);

@@ -57,6 +57,23 @@ TEST(the_default_configuration_is_valid_and_listens_for_this_machine_only)
     fclose(none);
 }
 
+TEST(destinations_get_both_reports_unless_told_otherwise)
+{
+    cot_config *c;
+    REQUIRE_OK(load_bytes(&c, HEAD LISTEN ACCEPT SEND "</node>", strlen(HEAD LISTEN ACCEPT SEND "</node>")));
+    CHECK_TEXT(c->destinations[0].report, "both");
+    CHECK_TEXT(c->destinations[0].profile, "air");
+    CHECK_TEXT(c->destinations[0].references, "value");
+    cot_config_destroy(c);
+    CHECK_FAILS(load(HEAD LISTEN ACCEPT "<send to='P' host='h' port='1' ae='P' profile='ohif'/></node>"), COT_E_CONFIG,
+                "air, stone or legacy");
+    CHECK_FAILS(load(HEAD LISTEN ACCEPT "<send to='P' host='h' port='1' ae='P' report='none'/></node>"), COT_E_CONFIG,
+                "reading, measurement or both");
+    CHECK_FAILS(
+        load(HEAD LISTEN ACCEPT "<send to='P' host='h' port='1' ae='P' report='measurement' profile='legacy'/></node>"),
+        COT_E_CONFIG, "legacy has no measurement report");
+}
+
 TEST(the_annotated_default_says_the_values_that_are_used_without_it)
 {
     cot_config *full, *least;
@@ -97,7 +114,8 @@ TEST(what_is_printed_loads_to_the_same_values)
         "decode-memory-mib='300'/>\n"
         "<report manufacturer='M\xc3\xbcller' station='S' series-number='5' title-code='T' title-scheme='99X' "
         "title-meaning='t' uid-root='1.2.3'/>\n"
-        "<send to='P_1' host='pacs.example.org' port='104' ae='PACS' refusals='0' retry-hours='0.5' retry-first-s='7' "
+        "<send to='P_1' host='pacs.example.org' port='104' ae='PACS' report='measurement' profile='stone' "
+        "references='reference' refusals='0' retry-hours='0.5' retry-first-s='7' "
         "retry-max-s='8' timeout-s='9' pdu='5000'/>\n"
         "<log level='debug'/></node>";
     cot_config *a, *b;
@@ -110,6 +128,9 @@ TEST(what_is_printed_loads_to_the_same_values)
     CHECK_TEXT(a->cache, "/c");
     CHECK_TEXT(a->destinations[0].calling_ae, "A & B");
     CHECK(!a->destinations[0].refusals && a->log_level == COT_DEBUG);
+    CHECK_TEXT(a->destinations[0].report, "measurement");
+    CHECK_TEXT(a->destinations[0].profile, "stone");
+    CHECK_TEXT(a->destinations[0].references, "reference");
     FILE *stream = fmemopen(first, sizeof first, "w");
     REQUIRE_OK(cot_config_print(a, stream, &err));
     fclose(stream);
