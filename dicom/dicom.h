@@ -20,8 +20,9 @@ typedef struct cot_guard_limits {
     unsigned max_depth; /* nested sequences, <= 32 */
     size_t max_value;  /* one non-pixel value */
     size_t max_elements;
+    bool no_digest; /* dataset_sha256 stays empty, and pixels are passed over unread */
 } cot_guard_limits;
-#define COT_GUARD_LIMITS_INIT { (size_t)1 << 30, 32, (size_t)16 << 20, 1000000 }
+#define COT_GUARD_LIMITS_INIT { (size_t)1 << 30, 32, (size_t)16 << 20, 1000000, false }
 typedef struct cot_dicom_head { /* top-level identity, as sent; validated as UIDs (0-9 and '.', <= 64) or empty */
     char sop_class[65], sop_instance[65], study[65], series[65], transfer_syntax[65];
     size_t rows, cols;       /* 0 when absent */
@@ -82,6 +83,7 @@ typedef struct cot_scu_object {
     cot_sent sent;       /* out: 0000/Bxxx delivered; A7xx, time-out, lost connection retry; A9xx, Cxxx, no context dead */
     unsigned dimse;      /* out: status of the C-STORE response, 0 when none came */
     char text[256];      /* out: what happened, for queue and log */
+    bool no_context;     /* out: dead because the peer accepts neither its SOP class nor the fallback's */
 } cot_scu_object;
 /* One association for all objects. COT_OK when the association stood (see each object); COT_E_NETWORK when it did not. */
 cot_status cot_scu_send(const cot_scu_peer *peer, cot_scu_object *objects, size_t n, cot_error *err);

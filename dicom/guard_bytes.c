@@ -72,9 +72,20 @@ cot_status bytes_peek(bytes_reader *r, const unsigned char **at, size_t n, cot_e
     return COT_OK;
 }
 
+/* Nobody wants these bytes: the file's position moves past them. */
+static cot_status seek_over(bytes_reader *r, size_t n, cot_error *err)
+{
+    const off_t further = (off_t)(n - (r->end - r->begin));
+    r->begin = r->end = 0;
+    return lseek(r->fd, further, SEEK_CUR) >= 0
+               ? COT_OK
+               : cot_fail(err, COT_E_IO, "%s: going to offset %zu: %s", r->path, r->offset, strerror(errno));
+}
+
 cot_status bytes_skip(bytes_reader *r, size_t n, cot_error *err)
 {
     r->offset += n;
+    if (!r->sha && n > r->end - r->begin + BYTES_BUFFER) return seek_over(r, n, err);
     while (n > r->end - r->begin) {
         n -= r->end - r->begin;
         r->begin = r->end = 0;

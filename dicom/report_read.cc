@@ -243,7 +243,9 @@ static void read_chain(const lint_report &report, const cot_steps &steps, cot_ch
 
 extern "C" cot_status cot_report_read(cot_chain **out, const char *path, const cot_steps *steps, cot_error *err)
 try {
-    const cot_guard_limits limits = {(size_t)32 << 20, 32, (size_t)16 << 20, 1000000};
+    cot_guard_limits limits = COT_GUARD_LIMITS_INIT;
+    limits.max_bytes = (size_t)32 << 20;
+    limits.no_digest = true;
     cot_dicom_head head;
     *out = nullptr;
     cot_status status = cot_dicom_guard(&head, path, &limits, err);

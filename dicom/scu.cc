@@ -185,6 +185,7 @@ std::vector<letter> read_letters(cot_scu_object *objects, size_t n, std::vector<
         letter &l = letters[i];
         cot_error err = COT_ERROR_INIT;
         objects[i].dimse = 0;
+        objects[i].no_context = false;
         settle(&objects[i], COT_SENT_NOT_TRIED, "not tried");
         l.has_head = cot_dicom_guard(&l.head, objects[i].path, nullptr, &err) == COT_OK;
         if (!l.has_head) {
@@ -232,6 +233,7 @@ void send_one(connection &c, cot_scu_object *o, const letter &l)
     const bool fallback = id == 0 && l.has_fallback;
     if (fallback) id = ASC_findAcceptedPresentationContextID(c.assoc, l.fallback.sop_class);
     if (id == 0) {
+        o->no_context = true;
         settle(o, COT_SENT_DEAD,
                "%s:%u (called AE \"%s\") accepts no presentation context for class %s%s; enable it there", peer->host,
                peer->port, peer->called_ae, l.head.sop_class, l.has_fallback ? " or its fallback" : "");

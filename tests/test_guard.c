@@ -111,6 +111,26 @@ TEST(guard_reads_a_file_longer_than_its_buffer)
     CHECK_TEXT(head.dataset_sha256, digest);
 }
 
+TEST(guard_without_a_digest_passes_over_pixels_and_still_sees_what_lies_behind_and_before_them)
+{
+    cot_error err = COT_ERROR_INIT;
+    cot_guard_limits limits = COT_GUARD_LIMITS_INIT;
+    limits.no_digest = true;
+    for (int fault = 0; fault < 3; fault++) {
+        maker m = {0};
+        put_meta(&m, CR_CLASS, "1.2.3.4", EXPLICIT);
+        put_head(&m, CR_CLASS, "1.2.3.4", 1000, 1000);
+        put_pixels(&m, 2000000);
+        put_header(&m, 0xfffc, 0xfffc, "OB", fault == 1 ? 4000 : 4); /* Data Set Trailing Padding */
+        put_number(&m, 0, 4);
+        if (fault == 2) m.n -= 1000; /* cut within it or the pixels */
+        const cot_status status = guard_bytes(&m, &limits, &err);
+        CHECK_NUMBER(status, fault ? COT_E_INPUT : COT_OK);
+        if (!fault) CHECK_TEXT(head.dataset_sha256, "");
+        maker_free(&m);
+    }
+}
+
 /* ---- depth ---- */
 static void nest(maker *m, unsigned levels, bool defined)
 {

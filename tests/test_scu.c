@@ -148,12 +148,17 @@ TEST(scu_takes_the_fallback_class_or_gives_up)
     cot_error err = COT_ERROR_INIT;
     CHECK_OK(send_to_script((int[]){NO_FIRST_CONTEXT, 0}, &object, 1, true, &err));
     CHECK_NUMBER(object.sent, COT_SENT_DELIVERED);
+    CHECK(!object.no_context);
     CHECK_HAS(object.text, "fallback");
     CHECK_OK(send_to_script((int[]){NO_FIRST_CONTEXT, 0}, &object, 1, false, &err));
     CHECK_NUMBER(object.sent, COT_SENT_DEAD);
     CHECK_OK(send_to_script((int[]){NO_CONTEXT, 0}, &object, 1, true, &err));
     CHECK_NUMBER(object.sent, COT_SENT_DEAD);
+    CHECK(object.no_context); /* refused by class, not this object */
     CHECK_HAS(object.text, "no presentation context");
+    CHECK_OK(send_to_script((int[]){0xa900}, &object, 1, true, &err));
+    CHECK_NUMBER(object.sent, COT_SENT_DEAD);
+    CHECK(!object.no_context);
 }
 
 TEST(scu_says_why_no_association_came_about)
