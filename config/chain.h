@@ -92,6 +92,11 @@ typedef struct cot_chain {
     char summary[1025];       /* one paragraph for people */
 } cot_chain;
 
+/* In words, for reports. Where the answer lies: its place, "whole image", or "" (not known). */
+const char *cot_answer_place(const cot_answer *answer);
+/* `"Right lung" (Location of the abnormality) raises the certainty of this answer by 12.3 percentage points`. */
+void cot_influence_text(char *to, size_t size, const cot_chain *chain, const cot_steps *steps, const cot_influence *influence);
+
 /* Answers allocated after the schema, all "not available". Caller destroys. steps may be NULL: no answers. */
 cot_status cot_chain_create(cot_chain **out, const cot_steps *steps, cot_error *err);
 void cot_chain_destroy(cot_chain *chain); /* NULL is fine */

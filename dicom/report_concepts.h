@@ -91,6 +91,7 @@ inline const cot_code basis_whole = {"WHOLE_IMAGE", COT_REPORT_SCHEME, "Whole im
 inline const cot_code basis_none = {"NOT_LOCATED", COT_REPORT_SCHEME, "Whole image: no relevance map was made"};
 inline const cot_code share = {"SHARE", COT_REPORT_SCHEME, "Share of the relevance inside the region"};
 inline const cot_code place = {"PLACE", COT_REPORT_SCHEME, "Place of the region"};
+inline const cot_code premise = {"PREMISE", COT_REPORT_SCHEME, "Rests on"};
 inline const cot_code effect = {"EFFECT", COT_REPORT_SCHEME, "Change of probability that this step makes"};
 inline const cot_code all_options = {"ALL_OPTIONS", COT_REPORT_SCHEME, "Probabilities of all answers"};
 inline const cot_code option = {"OPTION", COT_REPORT_SCHEME, "Answer option"};

@@ -50,6 +50,16 @@ static void add_second_reader(report_tree &t, size_t section, const report_job &
     tree_percent(t, section, concept_of::other_certainty, certainty);
 }
 
+/* The earlier answers, strongest first, as the chain has them. */
+static void add_influences(report_tree &t, size_t section, const report_job &job, const cot_answer &answer)
+{
+    char text[512];
+    for (size_t i = 0; answer.weighed && i < answer.n_influences; i++) {
+        cot_influence_text(text, sizeof text, job.chain, job.steps, &answer.influences[i]);
+        tree_text(t, section, concept_of::premise, text);
+    }
+}
+
 /* A reading by force keeps its answers under their private keys only: no search for a finding may meet it. */
 static void add_step(report_tree &t, size_t root, const report_job &job, size_t s)
 {
@@ -68,6 +78,8 @@ static void add_step(report_tree &t, size_t root, const report_job &job, size_t 
     tree_percent(t, section, concept_of::certainty, static_cast<double>(answer.probability[answer.answer]));
     add_second_reader(t, section, job, step, answer);
     tree_text(t, section, concept_of::rationale, answer.rationale);
+    tree_text(t, section, concept_of::place, cot_answer_place(&answer));
+    add_influences(t, section, job, answer);
     if (!job.forced()) tree_coded(t, section, finding_name(steps, step, option), option);
     add_other_options(t, section, steps, step, answer);
 }

@@ -245,6 +245,51 @@ TEST(each_option_can_be_the_answer_of_each_step)
     cot_chain_destroy(chain);
 }
 
+/* All values under `meaning` in the section of step s, in order. */
+std::vector<std::string> values_of(const scene &sc, const report &r, size_t s, const char *meaning)
+{
+    std::vector<std::string> values;
+    const std::string section = sc.steps->steps[s].code.meaning;
+    for (size_t nth = 0; const item *found = r.find(section, meaning, nth); nth++) values.push_back(found->value);
+    return values;
+}
+
+TEST(place_and_influences_stand_in_words_under_their_step_strongest_first)
+{
+    scene s;
+    cot_error err = COT_ERROR_INIT;
+    cot_chain *chain = case_chain(s.steps, true);
+    case_evidence(chain);
+    cot_answer &third = chain->answers[2];
+    REQUIRE_OK(cot_answer_influences(&third, 2, &err));
+    third.influences[0] = {1, -0.1234f};
+    third.influences[1] = {0, 0.0004f};
+    const std::string second = s.steps->steps[1].title, first = s.steps->steps[0].title;
+    const auto label = [&](size_t step) {
+        return std::string(s.steps->steps[step].options[chain->answers[step].answer].label);
+    };
+    for (const bool basic : {false, true}) {
+        const report r = write_and_read(s, chain, basic);
+        CHECK_OK(r.status);
+        CHECK(values_of(s, r, 0, "Place of the region") == std::vector<std::string>{"right lower zone"});
+        CHECK(values_of(s, r, 1, "Place of the region") == std::vector<std::string>{"whole image"});
+        CHECK(values_of(s, r, 2, "Place of the region").empty()); /* no map was made */
+        CHECK(values_of(s, r, 0, "Rests on").empty());
+        CHECK(
+            (values_of(s, r, 2, "Rests on") ==
+             std::vector<std::string>{
+                 "\"" + label(1) + "\" (" + second + ") lowers the certainty of this answer by 12.3 percentage points",
+                 "\"" + label(0) + "\" (" + first +
+                     ") changes the certainty of this answer by less than 0.1 percentage points"}));
+        CHECK(values_of(s, r, 1, "Rests on").front().find("raises the certainty of this answer by 40.0") !=
+              std::string::npos);
+    }
+    third.weighed = false; /* as a chain that was not weighed: nothing is said */
+    REQUIRE_OK(cot_answer_influences(&third, 0, &err));
+    CHECK(values_of(s, write_and_read(s, chain, false), 2, "Rests on").empty());
+    cot_chain_destroy(chain);
+}
+
 TEST(summary_comes_first_and_says_what_this_is)
 {
     const scene s;
