@@ -73,6 +73,7 @@ static cJSON *delivery_json(const cot_delivery *d)
     char status[16];
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "destination", d->destination);
+    cJSON_AddStringToObject(o, "report", d->kind);
     cJSON_AddStringToObject(o, "state", cot_delivery_state_name(d->state));
     cJSON_AddNumberToObject(o, "attempts", d->attempts);
     add_time(o, "made", d->first_us);
@@ -146,7 +147,9 @@ static bool list_one(void *ctx, const cot_job *job, const cot_delivery *deliveri
         printf("%-*s  %-8s %5s %5s  %-24s %s\n", SHORT_ID, "JOB", "STATE", "AGE", "READS", "DELIVERIES", "LAST");
     show_span(age, l->now_us - job->received_us);
     for (size_t i = 0; i < n && at < sizeof sent - 1; i++) {
-        const int k = snprintf(sent + at, sizeof sent - at, "%s%s %s", i ? ", " : "", deliveries[i].destination,
+        const bool reading = !strcmp(deliveries[i].kind, "reading");
+        const int k = snprintf(sent + at, sizeof sent - at, "%s%s%s%s %s", i ? ", " : "", deliveries[i].destination,
+                               reading ? "" : "/", reading ? "" : deliveries[i].kind,
                                cot_delivery_state_name(deliveries[i].state));
         at += k > 0 ? (size_t)k : 0;
         if (deliveries[i].attempts > 1 && at < sizeof sent)

@@ -3,6 +3,8 @@
 #include "plugin/reporting.h"
 #include "plugin/utf8.h"
 
+#include <string.h>
+
 bool reporting_possible(const cot_decoded *decoded)
 {
     return decoded->dicom && decoded->head.study[0] && decoded->head.sop_instance[0];
@@ -29,6 +31,51 @@ static cot_orientation orientation_of(const cot_decoded *decoded)
 cot_picture reporting_picture(const cot_decoded *decoded)
 {
     return (cot_picture){decoded->grey, decoded->rows, decoded->cols, orientation_of(decoded)};
+}
+
+/* ---- forms ---- */
+const char *reporting_form_name(report_form form)
+{
+    static const char *const names[REPORT_FORMS] = {
+        [FORM_READING] = "reading",
+        [FORM_BASIC] = "basic",
+        [FORM_3D] = "measurements-3d",
+        [FORM_2D] = "measurements-2d",
+        [FORM_3D_REFERENCE] = "measurements-3d-reference",
+        [FORM_2D_REFERENCE] = "measurements-2d-reference",
+    };
+    return names[form];
+}
+
+bool reporting_form_measures(report_form form)
+{
+    return form != FORM_READING && form != FORM_BASIC;
+}
+
+cot_report_options reporting_form_options(const cot_config *config, report_form form)
+{
+    cot_report_options options = reporting_options(config);
+    options.basic_text = form == FORM_BASIC;
+    options.kind = reporting_form_measures(form) ? COT_REPORT_MEASUREMENT : COT_REPORT_READING;
+    options.comprehensive = form == FORM_2D || form == FORM_2D_REFERENCE;
+    options.by_reference = form == FORM_3D_REFERENCE || form == FORM_2D_REFERENCE;
+    return options;
+}
+
+bool reporting_sends(const cot_config_destination *to, bool measurement, report_form *first, report_form *fallback)
+{
+    const bool legacy = !strcmp(to->profile, "legacy"), stone = !strcmp(to->profile, "stone");
+    *fallback = REPORT_FORMS;
+    if (!measurement) {
+        *first = legacy ? FORM_BASIC : FORM_READING;
+        if (!legacy) *fallback = FORM_BASIC;
+        return strcmp(to->report, "measurement") != 0;
+    }
+    const bool by_reference = !strcmp(to->references, "reference");
+    const report_form flat = by_reference ? FORM_2D_REFERENCE : FORM_2D;
+    *first = stone ? flat : by_reference ? FORM_3D_REFERENCE : FORM_3D;
+    if (!stone) *fallback = flat;
+    return strcmp(to->report, "reading") != 0 && !legacy;
 }
 
 void reporting_note_image(cot_chain *chain, const cot_decoded *decoded)

@@ -10,6 +10,22 @@ bool reporting_possible(const cot_decoded *decoded);
 cot_report_options reporting_options(const cot_config *config);
 /* What the model reads of it, with what the header says of its orientation; pixels borrowed. */
 cot_picture reporting_picture(const cot_decoded *decoded);
+
+/* The reports one reading can become; each has a file of its own and UIDs of its own. */
+typedef enum report_form {
+    FORM_READING, /* Enhanced SR */
+    FORM_BASIC,   /* the same as Basic Text SR */
+    FORM_3D,      /* measurements: Comprehensive 3D SR, premises by value */
+    FORM_2D,      /* Comprehensive SR */
+    FORM_3D_REFERENCE,
+    FORM_2D_REFERENCE,
+    REPORT_FORMS
+} report_form;
+const char *reporting_form_name(report_form form); /* of its file: "reading", "basic", "measurements-3d", … */
+bool reporting_form_measures(report_form form);
+cot_report_options reporting_form_options(const cot_config *config, report_form form);
+/* What `to` is sent of a reading; *fallback REPORT_FORMS: none. false: it wants no such report. */
+bool reporting_sends(const cot_config_destination *to, bool measurement, report_form *first, report_form *fallback);
 /* What decoding knows and the reading must say: how the image became grey. */
 void reporting_note_image(cot_chain *chain, const cot_decoded *decoded);
 #endif

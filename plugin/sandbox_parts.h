@@ -48,4 +48,6 @@ void sandbox_confine(const char *writable, bool threads);
 
 /* For tests only: called in the child before it works, when set before cot_sandbox_create. */
 extern void (*sandbox_before_work)(const char *path);
+/* Likewise, with the report's path, between its writing and its lint. */
+extern void (*sandbox_before_lint)(const char *path);
 #endif

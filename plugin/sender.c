@@ -127,6 +127,26 @@ static cot_status give_up(sender *s, const cot_delivery *d, unsigned dimse, cons
     return status;
 }
 
+/* "both": the peer has the reading report, or will have it; measurements are only for those that take them. */
+static bool is_unwanted(const sender *s, const cot_delivery *d, const cot_scu_object *o)
+{
+    return o->no_context && !strcmp(d->kind, "measurement") && strcmp(s->to->report, "measurement") != 0;
+}
+
+/* One line a process, at the first: a peer that takes none takes none of the next thousand either. */
+static cot_status drop_unwanted(sender *s, const cot_delivery *d, const char *why, cot_error *err)
+{
+    const cot_status status = cot_store_unwanted(s->store, d->id, why, err);
+    if (status == COT_OK)
+        cot_log(
+            s->said_unwanted ? COT_DEBUG : COT_WARN, "send.unwanted", d->job,
+            "destination=%s kind=%s reason=\"%s\" advice=\"enable Comprehensive 3D or Comprehensive SR there, or set "
+            "report=reading\"",
+            s->to->name, d->kind, why);
+    s->said_unwanted = s->said_unwanted || status == COT_OK;
+    return status;
+}
+
 /* ---- a round ---- */
 typedef struct round {
     cot_delivery delivery[SENDER_BATCH]; /* [i] belongs to object[i] */
@@ -182,6 +202,7 @@ static cot_status settle_one(sender *s, const round *r, size_t i, cot_error *err
 {
     const cot_scu_object *o = &r->object[i];
     const cot_delivery *d = &r->delivery[i];
+    if (is_unwanted(s, d, o)) return drop_unwanted(s, d, o->text, err);
     if (o->sent == COT_SENT_DEAD) return give_up(s, d, o->dimse, o->text, err);
     if (o->sent == COT_SENT_RETRY) return put_off(s, d, back_off(s, d->attempts + 1), o->dimse, o->text, err);
     if (o->sent != COT_SENT_DELIVERED) return COT_OK; /* not tried: stays claimed, released at the end of the round */

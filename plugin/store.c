@@ -26,7 +26,7 @@ static const char *const delivery_names[COT_DELIVERY_STATES] = {
 static const char *const job_event_names[JOB_EVENTS] = {"claimed", "released", "reported",  "given up",
                                                         "retried", "dropped",  "read again"};
 static const char *const delivery_event_names[DELIVERY_EVENTS] = {"taken",    "released", "delivered", "put off",
-                                                                  "given up", "retried",  "dropped"};
+                                                                  "given up", "retried",  "dropped",   "unwanted"};
 
 /* ---- what can happen: [event][from] = to + 1, 0 = cannot ---- */
 #define TO(state) (1 + (state))
@@ -48,6 +48,7 @@ static const unsigned char delivery_table[DELIVERY_EVENTS][COT_DELIVERY_STATES] 
     [DELIVERY_RETRY] = {[COT_DELIVERY_DEAD] = TO(COT_DELIVERY_WAITING)},
     [DELIVERY_DROP] =
         {[COT_DELIVERY_WAITING] = TO(COT_DELIVERY_DROPPED), [COT_DELIVERY_DEAD] = TO(COT_DELIVERY_DROPPED)},
+    [DELIVERY_UNWANTED] = {[COT_DELIVERY_SENDING] = TO(COT_DELIVERY_DROPPED)},
 };
 
 const char *cot_job_state_name(cot_job_state s)

@@ -4,6 +4,7 @@
  *
  *   job:       received --claim--> reading --report--> reported          delivery: waiting --take--> sending --+--> delivered
  *                  ^------release-----'  '--give-up--> failed                         ^---again/release---'     +--> dead
+ *   A measurement report that a peer does not take: sending -> dropped, where the reading report goes there as well.
  *   retry (by hand): failed -> received, dead -> waiting;  drop: waiting|dead -> dropped, received|failed -> dropped
  *   redo: reported -> received when the report's file is gone (retry, or the image sent again); failed -> received when the
  *         image is sent again. Dead deliveries wait again, none is taken before the job is reported again.
@@ -46,6 +47,7 @@ typedef struct cot_delivery {
     int64_t id;
     char job[COT_JOB_ID];
     char destination[33];
+    char kind[17];             /* "reading", "measurement": a job has at most one of each for a destination */
     cot_delivery_state state;
     char report[1024], fallback[1024]; /* files to send; fallback "" = none */
     unsigned attempts;
@@ -80,14 +82,17 @@ cot_status cot_store_claim(cot_store *store, const char *owner, double settle_s,
  * delivery's third dead); from the owner's own process, to park at shutdown (nothing is counted). n may be NULL. */
 cot_status cot_store_release(cot_store *store, const char *owner, size_t *n, cot_error *err);
 typedef struct cot_store_report {
-    const char *report, *fallback;     /* durable files already in place (reports/), fallback NULL = none */
+    const char *report;                /* the reading report: a durable file already in place (reports/) */
     const char *sop_instance, *series; /* of the report */
     const char *chain_json;            /* the reading, for `queue show` and later interfaces */
     const char *refusal;               /* NULL, or why the image was not analysed (goes to job.reason) */
 } cot_store_report;
-/* reading -> reported, and one waiting delivery per destination, in one transaction. */
-cot_status cot_store_reported(cot_store *store, const char *job, const cot_store_report *report,
-                              const char *const *destinations, size_t n_destinations, cot_error *err);
+typedef struct cot_store_post {        /* a report on its way: durable files, fallback NULL = none */
+    const char *destination, *kind, *report, *fallback;
+} cot_store_post;
+/* reading -> reported, and one waiting delivery per post, in one transaction. */
+cot_status cot_store_reported(cot_store *store, const char *job, const cot_store_report *report, const cot_store_post *posts,
+                              size_t n_posts, cot_error *err);
 /* reading -> received after a fault of the machine or a time-out, to be claimed alone from now on. `counts`: like a death of
  * the worker; at the third the job becomes failed with this reason. */
 cot_status cot_store_unread(cot_store *store, const char *job, bool counts, const char *reason, bool *failed, cot_error *err);
@@ -100,6 +105,8 @@ cot_status cot_store_take(cot_store *store, const char *owner, const char *desti
 cot_status cot_store_delivered(cot_store *store, int64_t delivery, unsigned dimse, const char *text, cot_error *err);
 cot_status cot_store_again(cot_store *store, int64_t delivery, int64_t next_us, unsigned dimse, const char *text, cot_error *err);
 cot_status cot_store_dead(cot_store *store, int64_t delivery, unsigned dimse, const char *text, cot_error *err);
+/* sending -> dropped: the peer does not take this kind of report, and has another of the same job. */
+cot_status cot_store_unwanted(cot_store *store, int64_t delivery, const char *text, cot_error *err);
 
 /* ---- people ---- */
 typedef struct cot_store_counts { size_t job[COT_JOB_STATES], delivery[COT_DELIVERY_STATES]; } cot_store_counts;

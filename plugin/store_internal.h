@@ -7,7 +7,7 @@
 
 #include <sqlite3.h>
 
-#define STORE_SCHEMA     2  /* PRAGMA user_version; states are stored as their enum values */
+#define STORE_SCHEMA     3  /* PRAGMA user_version; states are stored as their enum values */
 #define STORE_STATEMENTS 64 /* distinct SQL texts in these files are fewer */
 #define STORE_DEATHS     3  /* a job or delivery whose process died this often is parked */
 #define STORE_CLAIMS     16 /* the same for a job during which the whole node went down */
@@ -63,6 +63,7 @@ typedef enum delivery_event {
     DELIVERY_GIVE_UP,
     DELIVERY_RETRY,
     DELIVERY_DROP,
+    DELIVERY_UNWANTED, /* the peer takes no report of this kind */
     DELIVERY_EVENTS
 } delivery_event;
 int store_job_next(job_event event, cot_job_state state);                /* -1: not allowed */
@@ -77,8 +78,8 @@ cot_status store_move_delivery(cot_store *store, int64_t id, delivery_event even
     " j.host, j.received_us, j.changed_us, j.attempts, j.predecessor, j.reason, j.owner, r.report, j.alone"            \
     " FROM job j LEFT JOIN reading r ON r.job=j.id "
 #define DELIVERY_SELECT                                                                                                \
-    "SELECT d.id, d.job, d.destination, d.state, r.report, r.fallback, d.attempts, d.next_us, d.first_us,"             \
-    " d.changed_us, d.dimse, d.text, d.owner FROM delivery d JOIN reading r ON r.job=d.job "
+    "SELECT d.id, d.job, d.destination, d.state, d.report, d.fallback, d.attempts, d.next_us, d.first_us,"             \
+    " d.changed_us, d.dimse, d.text, d.owner, d.kind FROM delivery d "
 cot_status store_read_job(cot_store *store, cot_job *job, sqlite3_stmt *stmt, cot_error *err);
 void store_read_delivery(const cot_store *store, cot_delivery *delivery, sqlite3_stmt *stmt);
 cot_status store_job_get(cot_store *store, const char *id, cot_job *out, cot_error *err);

@@ -82,17 +82,20 @@ static const char *report_name(const cot_store *store, const char *path)
     return path + n;
 }
 
-static cot_status add_delivery(cot_store *store, const char *job, const char *destination, cot_error *err)
+/* Read again: it has waited, or is delivered, and stays so; but its files may have other names now. */
+static cot_status add_delivery(cot_store *store, const char *job, const cot_store_post *post, cot_error *err)
 {
     return store_run(
         store, err,
-        "INSERT INTO delivery(job, destination, state, next_us, first_us, changed_us) VALUES(?1,?2,?3,?4,?4,?4)"
-        " ON CONFLICT(job, destination) DO NOTHING", /* read again: it has waited, or is delivered */
-        "ssii", job, destination, (long long)COT_DELIVERY_WAITING, (long long)cot_now_us());
+        "INSERT INTO delivery(job, destination, state, next_us, first_us, changed_us, kind, report, fallback)"
+        " VALUES(?1,?2,?3,?4,?4,?4,?5,?6,?7)"
+        " ON CONFLICT(job, destination, kind) DO UPDATE SET report=excluded.report, fallback=excluded.fallback",
+        "ssiisss", job, post->destination, (long long)COT_DELIVERY_WAITING, (long long)cot_now_us(), post->kind,
+        report_name(store, post->report), report_name(store, post->fallback));
 }
 
 cot_status cot_store_reported(cot_store *store, const char *job, const cot_store_report *report,
-                              const char *const *destinations, size_t n_destinations, cot_error *err)
+                              const cot_store_post *posts, size_t n_posts, cot_error *err)
 {
     cot_status status = store_begin(store, err);
     if (status != COT_OK) return status;
@@ -101,14 +104,13 @@ cot_status cot_store_reported(cot_store *store, const char *job, const cot_store
     COT_TRY(store_run(store, err, "UPDATE job SET reason=?2, alone=0 WHERE id=?1", "ss", job,
                       report->refusal ? report->refusal : ""));
     COT_TRY(store_run(store, err,
-                      "INSERT OR REPLACE INTO reading(job, report, fallback, sop_instance, series, made_us, chain)"
-                      " VALUES(?1,?2,?3,?4,?5,?6,?7)",
-                      "sssssis", job, report_name(store, report->report), report_name(store, report->fallback),
-                      report->sop_instance, report->series, (long long)cot_now_us(),
-                      report->chain_json ? report->chain_json : ""));
+                      "INSERT OR REPLACE INTO reading(job, report, sop_instance, series, made_us, chain)"
+                      " VALUES(?1,?2,?3,?4,?5,?6)",
+                      "ssssis", job, report_name(store, report->report), report->sop_instance, report->series,
+                      (long long)cot_now_us(), report->chain_json ? report->chain_json : ""));
     STORE_POINT("reported: reading kept");
-    for (size_t i = 0; i < n_destinations; i++) {
-        COT_TRY(add_delivery(store, job, destinations[i], err));
+    for (size_t i = 0; i < n_posts; i++) {
+        COT_TRY(add_delivery(store, job, &posts[i], err));
         STORE_POINT("reported: delivery added");
     }
 done:
@@ -213,7 +215,7 @@ static cot_status take_one(cot_store *store, const char *owner, int64_t id, cot_
                       (long long)getpid()));
     COT_TRY(store_query(&stmt, store, err, DELIVERY_SELECT "WHERE d.id=?1", "i", (long long)id));
     COT_TRY(store_step(store, stmt, &row, err));
-    if (!row) return cot_fail(err, COT_E_BUG, "delivery %lld has no reading", (long long)id);
+    if (!row) return cot_fail(err, COT_E_BUG, "delivery %lld is gone", (long long)id);
     store_read_delivery(store, out, stmt);
     sqlite3_reset(stmt);
 done:
@@ -271,4 +273,9 @@ cot_status cot_store_again(cot_store *store, int64_t delivery, int64_t next_us, 
 cot_status cot_store_dead(cot_store *store, int64_t delivery, unsigned dimse, const char *text, cot_error *err)
 {
     return end_attempt(store, delivery, DELIVERY_GIVE_UP, cot_now_us(), dimse, text, err);
+}
+
+cot_status cot_store_unwanted(cot_store *store, int64_t delivery, const char *text, cot_error *err)
+{
+    return end_attempt(store, delivery, DELIVERY_UNWANTED, cot_now_us(), 0, text, err);
 }

@@ -86,6 +86,7 @@ void store_read_delivery(const cot_store *store, cot_delivery *d, sqlite3_stmt *
     d->dimse = store_unsigned(stmt, 10);
     store_text(d->text, sizeof d->text, stmt, 11);
     store_text(d->owner, sizeof d->owner, stmt, 12);
+    store_text(d->kind, sizeof d->kind, stmt, 13);
 }
 
 cot_status store_job_get(cot_store *store, const char *id, cot_job *out, cot_error *err)

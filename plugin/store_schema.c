@@ -18,15 +18,16 @@ static const char schema[] =
     "CREATE INDEX job_study ON job(study, received_us);"
     "CREATE INDEX job_sop ON job(sop_instance, dataset_sha256);"
     "CREATE TABLE reading("
-    " job TEXT PRIMARY KEY NOT NULL REFERENCES job(id), report TEXT NOT NULL, fallback TEXT,"
+    " job TEXT PRIMARY KEY NOT NULL REFERENCES job(id), report TEXT NOT NULL," /* the reading report */
     " sop_instance TEXT NOT NULL, series TEXT NOT NULL, made_us INTEGER NOT NULL, chain TEXT NOT NULL);"
     "CREATE TABLE delivery("
     " id INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL REFERENCES job(id), destination TEXT NOT NULL,"
+    " kind TEXT NOT NULL, report TEXT NOT NULL, fallback TEXT,"
     " state INTEGER NOT NULL CHECK(state BETWEEN 0 AND 4),"
     " attempts INTEGER NOT NULL DEFAULT 0, deaths INTEGER NOT NULL DEFAULT 0,"
     " next_us INTEGER NOT NULL, first_us INTEGER NOT NULL, changed_us INTEGER NOT NULL,"
     " dimse INTEGER NOT NULL DEFAULT 0, text TEXT NOT NULL DEFAULT '',"
-    " owner TEXT NOT NULL DEFAULT '', owner_pid INTEGER NOT NULL DEFAULT 0, UNIQUE(job, destination));"
+    " owner TEXT NOT NULL DEFAULT '', owner_pid INTEGER NOT NULL DEFAULT 0, UNIQUE(job, destination, kind));"
     "CREATE INDEX delivery_due ON delivery(state, destination, next_us);"
     "CREATE INDEX delivery_changed ON delivery(state, destination, changed_us);";
 

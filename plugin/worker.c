@@ -24,57 +24,6 @@ static bool disk_is_full(const worker *w)
     return statvfs(w->config->store, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < ROOM_BYTES;
 }
 
-/* A job's two reports: Enhanced SR, and Basic Text SR for destinations that do not take it. */
-typedef struct report_pair {
-    char path[2][1200];
-    cot_report_order *orders; /* [2], in the array that is handed to the sandbox */
-} report_pair;
-
-/* The earlier report, if its file is still there: an administrator may have cleared old ones. */
-static const char *predecessor_of(const cot_job *job)
-{
-    if (!job->predecessor_report[0]) return NULL;
-    if (access(job->predecessor_report, R_OK) == 0) return job->predecessor_report;
-    cot_log(COT_WARN, "predecessor.gone", job->id, "errno=%d", errno);
-    return NULL;
-}
-
-static void order_reports(const worker *w, const cot_job *job, const cot_chain *chain, report_pair *pair)
-{
-    static const char *const kinds[2] = {"reading", "basic"};
-    for (int k = 0; k < 2; k++) {
-        cot_store_report_path(w->store, job->id, kinds[k], pair->path[k], sizeof pair->path[k]);
-        pair->orders[k] = (cot_report_order){.path = pair->path[k],
-                                             .source = job->object,
-                                             .dataset_sha256 = job->dataset_sha256,
-                                             .chain = chain,
-                                             /* not now: a report made again after a crash is the same bytes */
-                                             .now_utc = job->received_us / 1000000,
-                                             .options = reporting_options(w->config)};
-        pair->orders[k].options.basic_text = k == 1;
-        pair->orders[k].options.predecessor = predecessor_of(job);
-    }
-}
-
-static cot_status record(worker *w, const cot_job *job, const cot_chain *chain, const report_pair *pair, cot_error *err)
-{
-    cot_status status;
-    char *json = NULL;
-    const bool refused = chain->state == COT_CHAIN_REFUSED;
-    COT_TRY(cot_chain_to_json(&json, chain, w->steps, NULL, err));
-    const cot_store_report report = {.report = pair->path[0],
-                                     .fallback = pair->path[1],
-                                     .chain_json = json,
-                                     .sop_instance = pair->orders[0].made.sop_instance,
-                                     .series = pair->orders[0].made.series,
-                                     .refusal = refused ? chain->refusal : NULL};
-    COT_TRY(cot_store_reported(w->store, job->id, &report, w->destinations, refused ? w->n_refusals : w->n_destinations,
-                               err));
-done:
-    free(json);
-    return status;
-}
-
 /* ---- what goes wrong ---- */
 /* Someone else has the job now (a person dropped it, another node claimed it): nothing is left to do for it. */
 static cot_status moved(const cot_job *job, cot_status status, const cot_error *why, cot_error *err)
@@ -235,15 +184,16 @@ static void say_read(const worker *w, size_t i, const span *s)
 }
 
 /* Errors of the store are the loop's to wait out. *done = recorded. */
-static cot_status finish_one(worker *w, size_t i, size_t n, const report_pair *pair, bool *done, cot_error *err)
+static cot_status finish_one(worker *w, size_t i, size_t n, const report_set *set, bool *done, cot_error *err)
 {
     *done = false;
-    for (int k = 0; k < 2; k++)
-        if (pair->orders[k].error.status != COT_OK) {
-            cot_fail(err, pair->orders[k].error.status, "%s", pair->orders[k].error.text);
-            return end_badly(w, &w->jobs[i], n, pair->orders[k].timed_out, err);
-        }
-    const cot_status status = record(w, &w->jobs[i], w->chains[i], pair, err);
+    for (size_t k = 0; k < REPORT_FORMS; k++) {
+        const cot_report_order *order = set->orders[k];
+        if (!order || order->error.status == COT_OK) continue;
+        cot_fail(err, order->error.status, "%s", order->error.text);
+        return end_badly(w, &w->jobs[i], n, order->timed_out, err);
+    }
+    const cot_status status = worker_record(w, &w->jobs[i], w->chains[i], set, err);
     *done = status == COT_OK;
     if (*done || status == COT_E_IO || status == COT_E_LIMIT || status == COT_E_MEMORY) return status;
     return give_up(w, &w->jobs[i], err);
@@ -254,25 +204,24 @@ static cot_status finish_batch(worker *w, const span *s, cot_error *err)
     cot_status status = COT_OK;
     bool done;
     size_t m = 0;
-    report_pair *pairs = calloc(s->to, sizeof *pairs);
-    cot_report_order *orders = calloc(2 * s->to, sizeof *orders);
-    if (!pairs || !orders) {
+    report_set *sets = calloc(s->to, sizeof *sets);
+    cot_report_order *orders = calloc(s->to, REPORT_FORMS * sizeof *orders);
+    if (!sets || !orders) {
         status = cot_fail(err, COT_E_MEMORY, "worker: no memory for %zu reports", s->to - s->from);
         goto done;
     }
     for (size_t i = s->from; i < s->to; i++) {
         if (!w->chains[i]) continue;
-        pairs[i].orders = &orders[2 * m++];
-        order_reports(w, &w->jobs[i], w->chains[i], &pairs[i]);
+        m += worker_order_reports(w, &w->jobs[i], w->chains[i], &sets[i], &orders[m]);
     }
-    COT_TRY(cot_sandbox_reports(w->sandbox, orders, 2 * m, err));
+    COT_TRY(cot_sandbox_reports(w->sandbox, orders, m, err));
     for (size_t i = s->from; i < s->to; i++) {
         if (!w->chains[i]) continue;
-        COT_TRY(finish_one(w, i, s->n, &pairs[i], &done, err));
+        COT_TRY(finish_one(w, i, s->n, &sets[i], &done, err));
         if (done) say_read(w, i, s);
     }
 done:
-    free(pairs);
+    free(sets);
     free(orders);
     return status;
 }

@@ -5,6 +5,7 @@
 #include "engine/engine.h"
 #include "plugin/device_choice.h"
 #include "plugin/node.h"
+#include "plugin/reporting.h"
 
 typedef struct worker {
     const cot_config *config;
@@ -22,10 +23,9 @@ typedef struct worker {
     size_t batch;      /* the arrays below have this many places */
     cot_job *jobs;
     cot_decoded *decoded;
-    cot_chain **chains;        /* by job; NULL: no reading yet */
-    const char **destinations; /* all of config's, those that take refusals first */
-    size_t n_destinations, n_refusals;
-    bool strained; /* the machine killed or starved something: rest before the next claim */
+    cot_chain **chains;       /* by job; NULL: no reading yet */
+    bool forms[REPORT_FORMS]; /* what the destinations can be sent */
+    bool strained;            /* the machine killed or starved something: rest before the next claim */
 } worker;
 
 /* Which of the package's models read, as configured; COT_E_MODEL when it lacks the teacher. */
@@ -41,6 +41,19 @@ cot_status worker_open_reader(worker *w, const cot_config *config, cot_error *er
  * COT_E_DEVICE (lost) and COT_E_BUG (sandbox gone): the worker must end; a batch was given back uncounted, to be claimed one
  * by one; a single job stays claimed for the supervisor, which counts a death. Else (disk, database): wait and release. */
 cot_status worker_turn(worker *w, size_t *n, cot_error *err);
+/* ---- reports of a job (worker_reports.c) ---- */
+typedef struct report_set {
+    char path[REPORT_FORMS][1200], before[REPORT_FORMS][1200];
+    cot_report_order *orders[REPORT_FORMS]; /* in the array that is handed to the sandbox; NULL: not made */
+} report_set;
+void worker_choose_forms(worker *w);
+/* At most REPORT_FORMS into orders; returns how many. Strings stay with job, chain and set. */
+size_t worker_order_reports(const worker *w, const cot_job *job, const cot_chain *chain, report_set *set,
+                            cot_report_order *orders);
+/* The reading and its deliveries, in one transaction. */
+cot_status worker_record(const worker *w, const cot_job *job, const cot_chain *chain, const report_set *set,
+                         cot_error *err);
+
 /* Decoded pixels held at a time (a round of decoders may come on top); tests make it small. */
 extern size_t worker_decoded_bytes;
 #endif

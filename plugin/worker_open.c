@@ -113,19 +113,12 @@ done:
 
 static cot_status open_arrays(worker *w, cot_error *err)
 {
-    const cot_config *c = w->config;
     w->jobs = calloc(w->batch, sizeof *w->jobs);
     w->decoded = calloc(w->batch, sizeof *w->decoded);
     w->chains = calloc(w->batch, sizeof *w->chains);
-    w->destinations = calloc(c->n_destinations + 1, sizeof *w->destinations);
-    if (!w->jobs || !w->decoded || !w->chains || !w->destinations)
+    if (!w->jobs || !w->decoded || !w->chains)
         return cot_fail(err, COT_E_MEMORY, "worker: no memory for batches of %zu", w->batch);
-    for (int refusals = 1; refusals >= 0; refusals--) {
-        for (size_t i = 0; i < c->n_destinations; i++)
-            if (c->destinations[i].refusals == (refusals == 1))
-                w->destinations[w->n_destinations++] = c->destinations[i].name;
-        if (refusals) w->n_refusals = w->n_destinations;
-    }
+    worker_choose_forms(w);
     return COT_OK;
 }
 
@@ -163,5 +156,4 @@ void worker_close(worker *w)
     free(w->jobs);
     free(w->decoded);
     free(w->chains);
-    free(w->destinations);
 }

@@ -35,12 +35,20 @@ for image in "$images"/*.dcm; do
     if [ $((n % 2)) = 0 ]; then check "dcmsend $(basename "$image")" dcmsend -aec STEPCOT 127.0.0.1 "$PORT" "$image"
     else check "storescu $(basename "$image")" send_as_is "$image"; fi
 done
-# Orthanc answers with the SR instances it holds
-sr_count() { curl -sf "http://127.0.0.1:$http/tools/find" -d '{"Level":"Instance","Query":{"Modality":"SR"},"Expand":false}' | grep -c '"' || true; }
+# Orthanc answers with the SR instances it holds: Enhanced SR are reading reports, Comprehensive 3D SR measurement reports
+sr_of() { curl -sf "http://127.0.0.1:$http/tools/find" -d "{\"Level\":\"Instance\",\"Query\":{\"Modality\":\"SR\",\"SOPClassUID\":\"1.2.840.10008.5.1.4.1.1.$1\"},\"Expand\":false}" | grep -c '"' || true; }
+sr_count() { sr_of 88.22; }
 sr_all() { [ "$(sr_count)" -ge "$n" ]; }
 check "a report for each of $n images is in Orthanc" wait_until 120 sr_all
-delivered() { "$BIN/stepcot" queue list --config "$WORK/node.xml" --json >"$WORK/queue.json" && [ "$(grep -o '"delivered"' "$WORK/queue.json" | wc -l)" -ge "$n" ]; }
-check "the queue says delivered for each" wait_until 30 delivered
+posted() { grep -o "\"report\":\"$1\",\"state\":\"$2" "$WORK/queue.json" | wc -l; }
+delivered() { "$BIN/stepcot" queue list --config "$WORK/node.xml" --json >"$WORK/queue.json" && [ "$(posted reading delivered)" = "$n" ] && [ "$(posted measurement delivered)" = "$(posted measurement '')" ]; }
+check "the queue says delivered for each" wait_until 60 delivered
+measured=$(posted measurement delivered)
+read_images=$(grep -c 'event=read .*state=\(partial\|complete\)' "$WORK/node.log")
+equal "a measurement report was sent of each image that was read" "$measured" "$read_images"
+[ "$measured" -ge 1 ] && pass "at least one image was read" || fail "no image was read"
+equal "and is in Orthanc as Comprehensive 3D SR" "$(sr_of 88.34)" "$measured"
+equal "the fallback classes were not needed" "$(sr_of 88.11) $(sr_of 88.33)" "0 0"
 for id in $(curl -sf "http://127.0.0.1:$http/tools/find" -d '{"Level":"Instance","Query":{"Modality":"SR"},"Expand":false}' | tr -d '[]," '); do
     rest "instances/$id/file" >"$WORK/$id.dcm"
     if dsrdump +Pl "$WORK/$id.dcm" >"$WORK/$id.txt" 2>"$WORK/$id.err"; then pass "dsrdump reads a report back from Orthanc"; else fail "dsrdump: $(cat "$WORK/$id.err")"; fi
@@ -61,13 +69,13 @@ first=$(ls "$images"/gdcm*.dcm | head -n 1)
 cp "$first" "$WORK/changed.dcm" && chmod u+w "$WORK/changed.dcm"
 dcmodify -q -nb -i "(0008,103e)=CHEST PA repeated" "$WORK/changed.dcm"
 check "a changed image is taken" dcmsend -aec STEPCOT 127.0.0.1 "$PORT" "$WORK/changed.dcm"
-more() { [ "$(sr_count)" -gt "$n" ]; }
+more() { [ "$(sr_count)" -gt "$n" ] && [ "$(sr_of 88.34)" -gt "$measured" ]; }
 check "and read anew" wait_until 60 more
 found=0
 for id in $(curl -sf "http://127.0.0.1:$http/tools/find" -d '{"Level":"Instance","Query":{"Modality":"SR"},"Expand":false}' | tr -d '[]," '); do
     rest "instances/$id/file" >"$WORK/x.dcm"; dcmdump "$WORK/x.dcm" 2>/dev/null | grep -q PredecessorDocumentsSequence && found=$((found + 1))
 done
-equal "with one report that names its predecessor" "$found" 1
+equal "with two reports that name their predecessors, each that of its kind" "$found" 2
 # unplug the PACS, send, plug it in again
 kill "$PACS"; wait "$PACS" 2>/dev/null || true
 copy_as_new "$first" "$WORK/unplugged.dcm"
@@ -75,7 +83,7 @@ check "an image is taken while the PACS is away" dcmsend -aec STEPCOT 127.0.0.1 
 check "its report waits" wait_until 60 logged 'event=send\.again'
 Orthanc "$WORK/orthanc.json" >>"$WORK/orthanc.log" 2>&1 & PACS=$!
 wait_until 60 rest system
-n=$((n + 1))
+n=$((n + 1)) measured=$((measured + 1))
 check "and is delivered when the PACS is back" wait_until 60 more
 check "SIGTERM ends the node with exit status 0" stop_node
 leaked=$(grep -ciE 'patient|1\.2\.[0-9.]{20}' "$WORK/node.log" || true)

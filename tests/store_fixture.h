@@ -64,14 +64,14 @@ static inline void receive_ok(cot_store *store, const char *sop, const char *sha
 
 static inline cot_status report(cot_store *store, const char *job, cot_error *err)
 {
-    static const char *const destinations[] = {"PACS"};
     char path[1024];
     cot_store_report_path(store, job, "reading", path, sizeof path);
     FILE *file = fopen(path, "w");
     if (!file || fputs("report", file) < 0 || fclose(file) != 0) return cot_fail(err, COT_E_IO, "write %s", path);
     const cot_store_report made = {
         .report = path, .sop_instance = "2.25.1", .series = "2.25.2", .chain_json = "{\"a\":1}"};
-    return cot_store_reported(store, job, &made, destinations, 1, err);
+    const cot_store_post post = {.destination = "PACS", .kind = "reading", .report = path};
+    return cot_store_reported(store, job, &made, &post, 1, err);
 }
 
 static inline void set_state(cot_store *store, const char *table, const char *where, int state)

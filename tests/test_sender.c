@@ -8,7 +8,8 @@
 #include <sys/wait.h>
 
 /* ---- a peer by script: one letter per object, in order of arrival ----
- * . success  b warning B007  a A700  9 A900  c C000  x the connection breaks here  u the association does not stand */
+ * . success  b warning B007  a A700  9 A900  c C000  x the connection breaks here  u the association does not stand
+ * n no context for its class */
 static const char *script;
 static int associations, objects_seen;
 static cot_status scripted_send(const cot_scu_peer *peer, cot_scu_object *objects, size_t n, cot_error *err)
@@ -19,7 +20,8 @@ static cot_status scripted_send(const cot_scu_peer *peer, cot_scu_object *object
         unsigned dimse;
     } answers[] = {
         {'.', COT_SENT_DELIVERED, 0}, {'b', COT_SENT_DELIVERED, 0xB007}, {'a', COT_SENT_RETRY, 0xA700},
-        {'9', COT_SENT_DEAD, 0xA900}, {'c', COT_SENT_DEAD, 0xC000},      {'x', COT_SENT_RETRY, 0},
+        {'9', COT_SENT_DEAD, 0xA900}, {'c', COT_SENT_DEAD, 0xC000},      {'n', COT_SENT_DEAD, 0},
+        {'x', COT_SENT_RETRY, 0},
     };
     bool lost = false;
     associations++;
@@ -36,9 +38,10 @@ static cot_status scripted_send(const cot_scu_peer *peer, cot_scu_object *object
             return COT_OK;
         }
         size_t k = 0;
-        while (k < 5 && answers[k].letter != *script) k++;
+        while (k < 6 && answers[k].letter != *script) k++;
         objects[i].sent = answers[k].sent;
         objects[i].dimse = answers[k].dimse;
+        objects[i].no_context = *script == 'n';
         snprintf(objects[i].text, sizeof objects[i].text, "answer %04X", answers[k].dimse);
         lost = *script == 'x';
         objects_seen++;
@@ -246,6 +249,65 @@ TEST(delivery_is_given_up_after_its_hours_but_not_right_after_a_long_power_cut)
     }
     CHECK_NUMBER(in_state(store, COT_DELIVERY_DEAD), 1);
     CHECK(last_text_has(store, 1, "gave up after 101.0 h and 2 attempts; last: 127.0.0.1:1: connection refused"));
+    close_and_remove(store);
+}
+
+/* A job with both reports for the destination. */
+static void make_both(cot_store *store, const char *sop)
+{
+    cot_error err = COT_ERROR_INIT;
+    char job[COT_JOB_ID], path[2][1024];
+    cot_job claimed;
+    size_t got = 0;
+    receive_ok(store, sop, "aa", "1", job);
+    CHECK_OK(cot_store_claim(store, "w", 0, &claimed, 1, &got, &err));
+    for (int i = 0; i < 2; i++) {
+        cot_store_report_path(store, job, i ? "measurements-3d" : "reading", path[i], sizeof path[i]);
+        CHECK_OK(cot_file_write_durable(path[i], "report", 6, &err));
+    }
+    const cot_store_report made = {.report = path[0], .sop_instance = "2.25.1", .series = "2.25.2"};
+    const cot_store_post posts[2] = {{"PACS", "reading", path[0], NULL}, {"PACS", "measurement", path[1], NULL}};
+    CHECK_OK(cot_store_reported(store, job, &made, posts, 2, &err));
+}
+
+TEST(peer_without_measurement_classes_gets_the_reading_reports_alone_and_the_log_says_so_once)
+{
+    cot_store *store = open_new();
+    sender s;
+    char log[4096] = "";
+    size_t lines = 0;
+    FILE *stream = tmpfile();
+    REQUIRE(stream);
+    cot_log_to_stream(stream, COT_INFO, "sender");
+    make_both(store, "1.1");
+    make_both(store, "1.2");
+    begin(&s, store, ".n.n");
+    CHECK_NUMBER(turn(&s, NULL), 4);
+    CHECK_NUMBER(in_state(store, COT_DELIVERY_DELIVERED), 2);
+    CHECK_NUMBER(in_state(store, COT_DELIVERY_DROPPED), 2);
+    CHECK_NUMBER(number(store, "SELECT count(*) FROM delivery WHERE state=4 AND kind='measurement'"), 2);
+    CHECK_NUMBER(turn(&s, NULL), 0);
+    cot_log_to_stream(stderr, COT_INFO, "test");
+    rewind(stream);
+    log[fread(log, 1, sizeof log - 1, stream)] = 0;
+    fclose(stream);
+    for (const char *at = log; (at = strstr(at, "event=send.unwanted")); at++) lines++;
+    CHECK_NUMBER(lines, 1);
+    CHECK_HAS(log, "destination=PACS kind=measurement");
+    close_and_remove(store);
+}
+
+TEST(peer_that_shall_get_measurements_only_and_takes_none_is_for_people_to_look_at)
+{
+    cot_store *store = open_new();
+    sender s;
+    cot_config_destination only = pacs;
+    snprintf(only.report, sizeof only.report, "measurement");
+    make_both(store, "1.1");
+    begin(&s, store, "nn");
+    s.to = &only;
+    CHECK_NUMBER(turn(&s, NULL), 2); /* a reading report without a context is dead, too */
+    CHECK_NUMBER(in_state(store, COT_DELIVERY_DEAD), 2);
     close_and_remove(store);
 }
 

@@ -52,6 +52,7 @@ TEST(delivery_table_moves_exactly_what_the_drawing_allows)
         [DELIVERY_GIVE_UP] = {-1, COT_DELIVERY_DEAD, -1, -1, -1},
         [DELIVERY_RETRY] = {-1, -1, -1, COT_DELIVERY_WAITING, -1},
         [DELIVERY_DROP] = {COT_DELIVERY_DROPPED, -1, -1, COT_DELIVERY_DROPPED, -1},
+        [DELIVERY_UNWANTED] = {-1, COT_DELIVERY_DROPPED, -1, -1, -1},
     };
     cot_error err = COT_ERROR_INIT;
     cot_store *store = open_new();
@@ -302,6 +303,43 @@ TEST(delivery_goes_out_when_due_and_comes_back_when_put_off)
     close_and_remove(store);
 }
 
+TEST(each_kind_of_report_is_a_delivery_of_its_own_and_reading_again_changes_only_its_files)
+{
+    cot_error err = COT_ERROR_INIT;
+    cot_store *store = open_new();
+    char job[COT_JOB_ID];
+    cot_job jobs[1];
+    cot_delivery d[4];
+    size_t n = 0;
+    cot_store_post posts[2] = {{"PACS", "reading", "/elsewhere/a.dcm", NULL},
+                               {"PACS", "measurement", "/elsewhere/b.dcm", "/elsewhere/c.dcm"}};
+    const cot_store_report made = {.report = "/elsewhere/a.dcm", .sop_instance = "2.25.1", .series = "2.25.2"};
+    receive_ok(store, "1.2.3", "aa", "1.2", job);
+    for (int again = 0; again < 2; again++) {
+        CHECK_OK(cot_store_claim(store, "w", 0, jobs, 1, &n, &err));
+        REQUIRE(n == 1);
+        if (again) posts[1] = (cot_store_post){"PACS", "measurement", "/elsewhere/d.dcm", NULL};
+        CHECK_OK(cot_store_reported(store, job, &made, posts, 2, &err));
+        CHECK_NUMBER(number(store, "SELECT count(*) FROM delivery"), 2);
+        CHECK_OK(cot_store_take(store, "s", "PACS", d, 4, &n, &err));
+        CHECK_NUMBER(n, again ? 1 : 2);
+        if (again) break;
+        CHECK_TEXT(d[0].kind, "reading");
+        CHECK_TEXT(d[1].kind, "measurement");
+        CHECK_TEXT(d[1].report, "/elsewhere/b.dcm");
+        CHECK_TEXT(d[1].fallback, "/elsewhere/c.dcm");
+        CHECK_OK(cot_store_delivered(store, d[0].id, 0, "", &err));
+        CHECK_OK(cot_store_again(store, d[1].id, 0, 0xA700, "", &err));
+        CHECK_OK(cot_store_retry(store, job, &n, &err)); /* the report's file is gone: read again */
+    }
+    CHECK_TEXT(d[0].kind, "measurement"); /* the other is delivered and stays so */
+    CHECK_TEXT(d[0].report, "/elsewhere/d.dcm");
+    CHECK_TEXT(d[0].fallback, "");
+    CHECK_OK(cot_store_unwanted(store, d[0].id, "takes no such class", &err));
+    CHECK_NUMBER(number(store, "SELECT state FROM delivery WHERE kind='measurement'"), COT_DELIVERY_DROPPED);
+    close_and_remove(store);
+}
+
 /* ---- the handle ---- */
 TEST(store_survives_close_and_refuses_another_version_or_a_strangers_file)
 {
@@ -314,7 +352,7 @@ TEST(store_survives_close_and_refuses_another_version_or_a_strangers_file)
     CHECK_NUMBER(number(store, "SELECT count(*) FROM job"), 1);
     CHECK(sqlite3_exec(store->db, "PRAGMA user_version=7", NULL, NULL, NULL) == SQLITE_OK);
     cot_store_close(store);
-    CHECK_FAILS(cot_store_open(&store, folder, &err), COT_E_REFUSED, "has version 7, this program knows version 2");
+    CHECK_FAILS(cot_store_open(&store, folder, &err), COT_E_REFUSED, "has version 7, this program knows version 3");
     CHECK(store == NULL);
     snprintf(path, sizeof path, "%s/db", folder);
     FILE *file = fopen(path, "w");

@@ -2,102 +2,10 @@
  * The worker on a store in a temporary folder, with the demonstration model on any OpenCL device: good, refused and damaged
  * images in one batch, each ending in its own way. SPDX-License-Identifier: Apache-2.0 */
 #include "plugin/process.h"
-#include "plugin/sandbox_parts.h"
-#include "plugin/worker.h"
-#include "tests/check.h"
-#include "tests/cr_file.h"
+#include "tests/worker_world.h"
 
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-static char folder[64];
-static cot_error err;
-static cot_config_destination destinations[2];
-
-/* A process that has opened a device must not fork, and opening a worker forks its sandbox: every test gets a process. */
-static void alone(void (*test)(void))
-{
-    int wait_status = -1;
-    fflush(NULL);
-    const pid_t pid = fork();
-    if (pid == 0) {
-        check_failures = check_count = 0;
-        test();
-        fflush(NULL);
-        _exit(check_failures || !check_count);
-    }
-    CHECK(waitpid(pid, &wait_status, 0) == pid);
-    CHECK_NUMBER(wait_status, 0);
-}
-
-static cot_config config_named(const char *name)
-{
-    cot_config c;
-    memset(&c, 0, sizeof c);
-    snprintf(c.store, sizeof c.store, "%s/%s", folder, name);
-    snprintf(c.cache, sizeof c.cache, "%s/cache", folder);
-    snprintf(c.manufacturer, sizeof c.manufacturer, "step-cot");
-    snprintf(c.station, sizeof c.station, "TEST");
-    snprintf(c.gemm, sizeof c.gemm, "tile");
-    c.title = (cot_code){"18748-4", "LN", "Diagnostic Imaging Report"};
-    c.series_number = 9701;
-    c.batch = 4;
-    c.decode_timeout_s = 30;
-    c.decode_memory_mib = 1024;
-    c.n_destinations = 2;
-    c.destinations = destinations;
-    snprintf(destinations[0].name, sizeof destinations[0].name, "READINGS");
-    snprintf(destinations[1].name, sizeof destinations[1].name, "EVERYTHING");
-    destinations[1].refusals = true;
-    return c;
-}
-
-/* As the door would: place, write, guard, receive. */
-static void receive(const cot_config *config, const cr_options *cr, char job[COT_JOB_ID])
-{
-    cot_store *store = NULL;
-    cot_dicom_head head;
-    const cot_guard_limits limits = COT_GUARD_LIMITS_INIT;
-    char path[1200];
-    bool duplicate;
-    CHECK_OK(cot_store_open(&store, config->store, &err));
-    CHECK_OK(cot_store_place(store, 0, path, sizeof path, &err));
-    CHECK(cr_write(path, cr) == 0);
-    CHECK_OK(cot_dicom_guard(&head, path, &limits, &err));
-    const cot_received object = {path, &head, "TEST", "127.0.0.1"};
-    CHECK_OK(cot_store_receive(store, &object, job, &duplicate, &err));
-    CHECK(!duplicate);
-    cot_store_close(store);
-}
-
-typedef struct seen {
-    cot_job job;
-    size_t deliveries;
-    char *json;
-    const char *want;
-} seen;
-
-static bool look(void *ctx, const cot_job *job, const cot_delivery *deliveries, size_t n)
-{
-    seen *s = ctx;
-    (void)deliveries;
-    if (strcmp(job->id, s->want)) return true;
-    s->deliveries = n;
-    return false;
-}
-
-static seen look_at(const cot_config *config, const char *job)
-{
-    cot_store *store = NULL;
-    seen s = {.want = job};
-    CHECK_OK(cot_store_open(&store, config->store, &err));
-    CHECK_OK(cot_store_job(store, job, &s.job, &s.json, &err));
-    CHECK_OK(cot_store_each(store, NULL, look, &s, &err));
-    cot_store_close(store);
-    return s;
-}
 
 TEST(worker_stops_on_sigterm_with_exit_status_0)
 {
@@ -148,7 +56,7 @@ static void mixed_batch(void)
 
     s = look_at(&config, jobs[0]);
     CHECK_NUMBER(s.job.state, COT_JOB_REPORTED);
-    CHECK_NUMBER(s.deliveries, 2);
+    CHECK_NUMBER(s.deliveries, 4); /* both reports, to both */
     CHECK_TEXT(s.job.reason, "");
     CHECK(access(s.job.report, R_OK) == 0);
     cot_chain *chain = NULL;
@@ -216,40 +124,6 @@ static void two_versions(void)
 TEST(worker_second_version_of_an_image_names_the_first_report)
 {
     alone(two_versions);
-}
-
-/* A worker that dies between writing a report and recording it leaves the job to be read again. */
-static void read_again(void)
-{
-    const cot_config config = config_named("again");
-    const cr_options good = {.seed = 7};
-    char job[COT_JOB_ID], command[4200], *bytes[2] = {NULL, NULL};
-    size_t n = 0, size[2] = {0, 0};
-    receive(&config, &good, job);
-    snprintf(command, sizeof command, "mkdir %s/kept && cp %s/db* %s/kept", folder, config.store, folder);
-    REQUIRE(system(command) == 0);
-    for (int k = 0; k < 2; k++) {
-        worker w;
-        REQUIRE_OK(worker_open(&w, &config, "worker0", &err));
-        CHECK_OK(worker_turn(&w, &n, &err));
-        CHECK_NUMBER(n, 1);
-        seen s = look_at(&config, job);
-        CHECK_OK(cot_file_read(&bytes[k], &size[k], s.job.report, 1 << 20, &err));
-        free(s.json);
-        worker_close(&w);
-        if (k) break;
-        cot_pause(1100); /* the clock's second must have changed */
-        snprintf(command, sizeof command, "rm %s/db* && cp %s/kept/db* %s", config.store, folder, config.store);
-        REQUIRE(system(command) == 0);
-    }
-    CHECK_NUMBER(size[0], size[1]);
-    CHECK(bytes[0] && bytes[1] && size[0] == size[1] && !memcmp(bytes[0], bytes[1], size[0]));
-    free(bytes[0]);
-    free(bytes[1]);
-}
-TEST(worker_that_reads_a_job_again_writes_the_same_bytes)
-{
-    alone(read_again);
 }
 
 static void dead_sandbox(void)
@@ -333,17 +207,6 @@ static void open_troubled(worker *w, const cot_config *config, int from, int to,
     *trouble = (struct trouble){.from = from, .to = to, .hang = hang};
     sandbox_before_work = make_trouble;
     REQUIRE_OK(worker_open(w, config, "worker0", &err));
-}
-
-static void check_job(const cot_config *config, const char *job, cot_job_state state, const char *reason)
-{
-    seen s = look_at(config, job);
-    CHECK_NUMBER(s.job.state, state);
-    if (reason[0])
-        CHECK_HAS(s.job.reason, reason);
-    else
-        CHECK_TEXT(s.job.reason, "");
-    free(s.json);
 }
 
 static void killed_once(void)
@@ -451,22 +314,4 @@ TEST(worker_reads_a_batch_in_slices_that_memory_may_hold)
     alone(in_slices);
 }
 
-__attribute__((constructor(101))) static void prepare(void)
-{
-    snprintf(folder, sizeof folder, "/tmp/test_worker.XXXXXX");
-    if (!mkdtemp(folder)) abort();
-    cot_dicom_init();
-}
-static pid_t owner;
-__attribute__((constructor)) static void remember(void)
-{
-    owner = getpid();
-}
-__attribute__((destructor)) static void clean(void)
-{
-    char command[128];
-    if (getpid() != owner) return;
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    if (system(command) != 0) fprintf(stderr, "%s stays\n", folder);
-}
 CHECK_MAIN
