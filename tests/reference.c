@@ -190,12 +190,13 @@ void ref_resample(float *y, const float *x, size_t rows, size_t cols, size_t siz
     free(middle);
 }
 
-/* Every test has this file, so here is said once what LeakSanitizer need not report: drivers keep what they compile. */
+/* Every test has this file, so here is said once what LeakSanitizer need not report: drivers keep what they compile,
+ * fontconfig what it found. */
 __attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
     return "leak:libpocl\nleak:libclblast\nleak:libLLVM\nleak:libclang\nleak:libOpenCL\nleak:libRusticlOpenCL\n"
-           "leak:libMesaOpenCL\n";
+           "leak:libMesaOpenCL\nleak:libfontconfig\n";
 }
 
 /* A driver that is loaded and dropped again is only recognised in a whole call stack; slow, so only for tests with a device. */

@@ -418,10 +418,10 @@ TEST(default_package_says_what_it_is)
     REQUIRE_OK(cot_steps_load(&steps, NULL, &err));
     REQUIRE_OK(cot_package_open(&package, "default", steps, &err));
     const cot_reader *reader = cot_package_reader(package);
-    CHECK_HAS(reader->name, "(demonstration)");
+    CHECK_HAS(reader->name, "Step-CoT student, ResNet-18 (demonstration)");
     CHECK_HAS(reader->notice, "not a medical device");
     CHECK_HAS(reader->training, "NIH ChestX-ray14");
-    CHECK_HAS(reader->training, "1,319");
+    CHECK_HAS(reader->training, "1087 images, validated on 232 images of other patients");
     CHECK_HAS(reader->training, "untrained");
     char *text = NULL;
     size_t size = 0;
@@ -431,7 +431,8 @@ TEST(default_package_says_what_it_is)
     fclose(stream);
     CHECK_HAS(text, "https://nihcc.app.box.com/v/ChestXray-NIHCC");
     CHECK_HAS(text, "CVPR 2017");
-    CHECK_HAS(text, "detection, diagnosis");
+    CHECK_HAS(text, "detection, distribution, pattern, location, secondary, diagnosis; the others");
+    CHECK_HAS(text, "calibrated by temperature");
     CHECK_HAS(text, "detection_auc");
     CHECK_HAS(text, "caveat");
     CHECK_HAS(text, "cnn.layer4.1.conv2.weight");

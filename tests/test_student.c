@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "config/config.h"
 #include "engine/engine.h"
+#include "engine/package.h"
 #include "engine/safetensors.h"
 #include "tests/check.h"
 #include "tests/tiny_model.h"
@@ -144,16 +145,24 @@ static void check_random(cot_model *model, const char *name, size_t n)
     free(got);
 }
 
-/* Log-probabilities of the available steps must be the golden logits, normalised, within the end-to-end bound. */
-static void check_chain(const cot_chain *chain, const float *logits, size_t n)
+/* What a model's logits of a step are divided by; 1 where it is not calibrated. */
+static double temperature(const cot_package *package, size_t step)
+{
+    const float degree = package_card(package)->temperature[step];
+    return degree > 0 ? (double)degree : 1;
+}
+
+/* Log-probabilities of the available steps must be the golden logits, tempered and normalised, within the end-to-end bound. */
+static void check_chain(const cot_chain *chain, const cot_package *package, const float *logits, size_t n)
 {
     size_t at = 0;
     for (size_t s = 0; s < chain->n_steps; s++) {
         const cot_answer *a = &chain->answers[s];
         double sum = 0, total = 0;
-        for (size_t o = 0; o < a->n_options; o++) sum += exp((double)logits[at + o]);
+        for (size_t o = 0; o < a->n_options; o++) sum += exp((double)logits[at + o] / temperature(package, s));
         for (size_t o = 0; a->available && o < a->n_options; o++) {
-            CHECK_NEAR(log((double)a->probability[o]), (double)logits[at + o] - log(sum), end_to_end_bound);
+            CHECK_NEAR(log((double)a->probability[o]), (double)logits[at + o] / temperature(package, s) - log(sum),
+                       end_to_end_bound);
             CHECK(a->probability[o] <= a->probability[a->answer]);
             total += (double)a->probability[o];
         }
@@ -260,8 +269,8 @@ TEST(reading_of_radiographs_equals_pytorch_and_pillow)
     const cot_picture pictures[] = {{world.nih, NIH_SIDE, NIH_SIDE, COT_ORIENTATION_ASSUMED},
                                     {crop, NIH_SIDE, CROP_COLS, COT_ORIENTATION_ASSUMED}};
     REQUIRE_OK(cot_model_read(world.model, chains, pictures, 2, &err));
-    check_chain(chains[0], whole, n);
-    check_chain(chains[1], cropped, n);
+    check_chain(chains[0], world.package, whole, n);
+    check_chain(chains[1], world.package, cropped, n);
     cot_chain_destroy(chains[0]);
     cot_chain_destroy(chains[1]);
     free(whole);
@@ -279,7 +288,7 @@ TEST(reading_by_a_tiny_model_equals_pytorch_and_pillow)
     const cot_picture picture = {world.nih, NIH_SIDE, NIH_SIDE, COT_ORIENTATION_ASSUMED};
     REQUIRE(want);
     REQUIRE_OK(cot_model_read(world.tiny, &chain, &picture, 1, &err));
-    check_chain(chain, want, n);
+    check_chain(chain, world.tiny_package, want, n);
     CHECK_NUMBER(chain->n_steps, 3);
     CHECK(chain->answers[0].available && !chain->answers[1].available && chain->answers[2].available);
     cot_chain_destroy(chain);
@@ -297,8 +306,7 @@ TEST(reading_says_which_steps_are_not_available_and_why)
     CHECK_TEXT(chain->schema_id, world.steps->id);
     for (size_t s = 0; s < chain->n_steps; s++) {
         const cot_answer *a = &chain->answers[s];
-        const char *id = world.steps->steps[s].id;
-        const bool trained = !strcmp(id, "detection") || !strcmp(id, "diagnosis");
+        const bool trained = package_card(world.package)->supervised[s];
         CHECK(a->available == trained);
         if (trained) {
             CHECK_HAS(a->rationale, world.steps->steps[s].options[a->answer].label);
@@ -311,7 +319,7 @@ TEST(reading_says_which_steps_are_not_available_and_why)
         CHECK_HAS(chain->summary, world.steps->steps[s].title);
     }
     CHECK_HAS(chain->summary, "Not available: ");
-    CHECK_HAS(chain->summary, "not calibrated");
+    CHECK_HAS(chain->summary, "Certainties were calibrated on validation images");
     CHECK_HAS(chain->reader.notice, "not a medical device");
     CHECK_HAS(chain->reader.device, " / ");
     CHECK_NUMBER(strlen(chain->reader.package_sha256), 64);
