@@ -139,7 +139,7 @@ TEST(a_calibrated_copy_leaves_the_package_as_it_is)
     CHECK_SAYS(cot_cmd_calibrate, "calibrate default --manifest manifest.jsonl -o copy", 2, "is there already");
     CHECK_SAYS(cot_cmd_calibrate, "calibrate default --manifest manifest.jsonl", 2, "add -o DIR");
     CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --draws 20 --package copy", 0, "calibrated by temperature.");
-    CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --draws 20", 0, "raw, not calibrated");
+    CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --draws 20 --package run/model", 0, "raw, not calibrated");
 }
 
 /* The golden folder's student, encoder and teacher as a package "taught". */
