@@ -8,6 +8,14 @@ PORT=$(free_port)
 start_pacs "$WORK/pacs"
 node_config "$WORK/node.xml" "$PACS_PORT"
 start_node "$WORK/node.xml"
+# the newest reading report: readings are Enhanced SR, measurements Comprehensive 3D SR
+reading() {
+    for sr in $(ls -t "$WORK"/pacs/SR*); do
+        if dcmdump +P 0008,0016 "$sr" | grep -q "=EnhancedSR"; then echo "$sr"; return; fi
+    done
+}
+readings() { for sr in "$WORK"/pacs/SR*; do dcmdump +P 0008,0016 "$sr"; done 2>/dev/null | grep -c "=EnhancedSR"; }
+read_so_many() { [ "$(readings)" -ge "$1" ]; }
 n=0
 for image in "$images"/*.dcm; do
     copy_as_new "$image" "$WORK/as-new.dcm"
@@ -15,8 +23,8 @@ for image in "$images"/*.dcm; do
     raw "$WORK/as-new.dcm" >"$WORK/out"
     has "$name is taken" "$WORK/out" "store 0x0000"
     n=$((n + 1))
-    check "$name is answered" wait_until 90 at_least $n "$WORK/pacs"
-    report=$(ls -t "$WORK"/pacs/SR* | head -n 1)
+    check "$name is answered" wait_until 90 read_so_many $n
+    report=$(reading)
     dsrdump +Pl "$report" >"$WORK/text" 2>"$WORK/err" || fail "dsrdump $name: $(cat "$WORK/err")"
     dciodvfy -new "$report" >"$WORK/vfy" 2>&1 || fail "dciodvfy $name: $(grep -m 3 Error "$WORK/vfy")"
     dsr2html "$report" "$WORK/page.html" 2>/dev/null || fail "dsr2html $name"
