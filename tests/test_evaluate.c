@@ -139,7 +139,13 @@ TEST(a_calibrated_copy_leaves_the_package_as_it_is)
     CHECK_SAYS(cot_cmd_calibrate, "calibrate default --manifest manifest.jsonl -o copy", 2, "is there already");
     CHECK_SAYS(cot_cmd_calibrate, "calibrate default --manifest manifest.jsonl", 2, "add -o DIR");
     CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --draws 20 --package copy", 0, "calibrated by temperature.");
-    CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --draws 20 --package run/model", 0, "raw, not calibrated");
+    char command[512];
+    snprintf(command, sizeof command, "cd %s && cp run/model/model.json before.json", world.folder);
+    REQUIRE(system(command) == 0);
+    CHECK_NUMBER(world_run(&world, cot_cmd_calibrate, "calibrate run/model --manifest manifest.jsonl -o copy2"), 0);
+    snprintf(command, sizeof command, "cd %s && cmp run/model/model.json before.json && test -s copy2/model.json",
+             world.folder);
+    CHECK(system(command) == 0);
 }
 
 /* The golden folder's student, encoder and teacher as a package "taught". */
