@@ -203,7 +203,7 @@ done:
 cot_status teacher_train_forward(teacher_train *m, const cot_buffer *feature, size_t n, const cot_dropout *drop,
                                  cot_error *err)
 {
-    cot_status status;
+    cot_status status = COT_OK;
     if (!n || n > m->max_batch)
         return cot_fail(err, COT_E_BUG, "teacher: %zu images, planned for 1 to %zu", n, m->max_batch);
     m->drop = *drop;
