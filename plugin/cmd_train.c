@@ -81,8 +81,12 @@ static cot_status take_training(train_request *r, const train_words *w, cot_erro
 {
     cot_training_override overrides[OPTIONS_MOST];
     size_t n = 0;
-    for (size_t i = 0; i < w->n_names; i++)
-        if (w->values[i]) overrides[n++] = (cot_training_override){w->names[i].name, w->values[i]};
+    for (size_t i = 0; i < w->n_names; i++) {
+        if (!w->values[i]) continue;
+        const size_t used = strlen(r->given);
+        overrides[n++] = (cot_training_override){w->names[i].name, w->values[i]};
+        snprintf(r->given + used, sizeof r->given - used, " %s ", w->names[i].name);
+    }
     return cot_training_load(&r->training, w->config, r->stage, overrides, n, err);
 }
 

@@ -15,7 +15,8 @@ typedef struct train_request { /* run.json, or the command line */
         steps[1024];                         /* absolute; "" none; init "imported": the embedded one */
     char name[65], version[33], notice[513]; /* of the package; "" ours */
     cot_training training;
-    char dir[1024]; /* the run's folder */
+    char dir[1024];  /* the run's folder */
+    char given[512]; /* hyper-parameters named on the command line, each between blanks */
     const char *device, *cache;
     bool resume;
 } train_request;
@@ -49,6 +50,8 @@ typedef struct train_job {
     size_t unlabelled; /* training images without a label that is taught: left out */
 } train_job;
 cot_status train_job_open(train_job *job, const train_request *request, cot_error *err);
+/* The hyper-parameters in effect: the sizes of a model that the run began with are that model's. */
+cot_training train_job_training(const train_job *job);
 void train_job_close(train_job *job);
 
 /* ---- train_features.c: of the frozen encoder, and the teacher's prompts ---- */

@@ -39,7 +39,9 @@ static cot_status load_features(train_job *j, cot_error *err)
     cot_model *model = NULL;
     bool kept;
     const model_card *card = package_card(j->init);
-    const char *parts[] = {"features 1", j->loop.identity.digest[RUN_IMAGES], card->weights_sha256};
+    char how[64];
+    snprintf(how, sizeof how, "features 1, mean %.9g, deviation %.9g", (double)card->mean, (double)card->std);
+    const char *parts[] = {how, j->loop.identity.digest[RUN_IMAGES], card->weights_sha256};
     const row_key key = row_key_of(parts, 3);
     const size_t bytes = j->data.width * sizeof *j->features;
     j->features = calloc(j->manifest->n + 1, bytes);

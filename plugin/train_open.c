@@ -26,6 +26,47 @@ done:
     return status;
 }
 
+/* ---- what the package of --init settles ---- */
+cot_training train_job_training(const train_job *job)
+{
+    cot_training t = job->request->training;
+    const model_card *card = job->init ? package_card(job->init) : NULL;
+    if (!card) return t;
+    t.size = (unsigned)card->size;
+    t.dim = (unsigned)card->arch.dim;
+    t.bilinear = card->filter == COT_FILTER_BILINEAR;
+    if (card->arch.encoder == ENCODER_RESNET18) t.width = (unsigned)card->arch.width;
+    if (card->arch.teacher.dim && job->request->stage != COT_STAGE_ENCODER) {
+        t.teacher_dim = (unsigned)card->arch.teacher.dim;
+        t.teacher_heads = (unsigned)card->arch.teacher.heads;
+        t.teacher_layers = (unsigned)card->arch.teacher.layers;
+    }
+    return t;
+}
+
+/* An option that would change nothing is a mistake of whoever gave it. */
+static cot_status refuse_other_sizes(const train_job *j, cot_error *err)
+{
+    const cot_training asked = j->request->training, t = train_job_training(j);
+    const struct {
+        const char *name;
+        bool same;
+    } sizes[] = {{" size ", asked.size == t.size},
+                 {" width ", asked.width == t.width},
+                 {" dim ", asked.dim == t.dim},
+                 {" filter ", asked.bilinear == t.bilinear},
+                 {" teacher-dim ", asked.teacher_dim == t.teacher_dim},
+                 {" teacher-heads ", asked.teacher_heads == t.teacher_heads},
+                 {" teacher-layers ", asked.teacher_layers == t.teacher_layers}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (!sizes[i].same && strstr(j->request->given, sizes[i].name))
+            return cot_fail(err, COT_E_CONFIG,
+                            "training: another%sthan that of the package of --init, whose weights have theirs. Leave "
+                            "the option out",
+                            sizes[i].name);
+    return COT_OK;
+}
+
 static cot_status open_device(train_job *j, cot_error *err)
 {
     cot_status status;
@@ -99,6 +140,18 @@ static cot_status fill_identity(train_job *j, cot_error *err)
     return settings_digest(id->digest[RUN_SETTINGS], j->request, err);
 }
 
+/* Batch normalisation has no variance of one image; only pairs can leave one over (batch_begin). */
+static cot_status refuse_lone_image(const train_job *j, cot_error *err)
+{
+    const train_request *r = j->request;
+    if (r->stage != COT_STAGE_ENCODER || r->training.stage[r->stage].batch > 2 || j->loop.n_train % 2 == 0)
+        return COT_OK;
+    return cot_fail(err, COT_E_CONFIG,
+                    "training: batches of 2 leave one of the %zu training images by itself, which batch normalisation "
+                    "cannot use. Say --batch 3 or more",
+                    j->loop.n_train);
+}
+
 /* ---- all ---- */
 static cot_status make_learner(train_job *j, cot_error *err)
 {
@@ -132,7 +185,9 @@ cot_status train_job_open(train_job *job, const train_request *request, cot_erro
     job->loop.stage = request->stage;
     job->loop.dir = request->dir;
     COT_TRY(open_files(job, err));
+    COT_TRY(refuse_other_sizes(job, err));
     COT_TRY(train_labels_prepare(job, err));
+    COT_TRY(refuse_lone_image(job, err));
     COT_TRY(fill_identity(job, err));
     COT_TRY(open_device(job, err));
     COT_TRY(load_pictures(job, err));

@@ -90,7 +90,8 @@ static cJSON *recipe_of(const train_job *j, const run_state *state)
     FILE *stream = open_memstream(&xml, &size);
     cJSON *recipe = stream ? cJSON_CreateObject() : NULL;
     if (!stream) return NULL;
-    bool ok = cot_training_print(&j->request->training, stream, &ignored) == COT_OK && recipe;
+    const cot_training training = train_job_training(j);
+    bool ok = cot_training_print(&training, stream, &ignored) == COT_OK && recipe;
     fclose(stream);
     ok = ok && cJSON_AddStringToObject(recipe, "stage", cot_stage_name(j->request->stage)) &&
          cJSON_AddNumberToObject(recipe, "epochs", (double)state->epoch) &&

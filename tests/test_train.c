@@ -244,6 +244,12 @@ TEST(commands_that_cannot_be_right_are_refused)
     CHECK_SAYS("train --stage encoder sides.jsonl -o x --mirror yes " SMALL, 3,
                "step location is taught and its answer \"Both lungs\" has a side");
     CHECK_SAYS("train --stage encoder --print-config --lr 0.25", 0, "lr=\"0.25\"");
+    CHECK_SAYS("train --stage encoder manifest.jsonl --init whole/model -o x --width 8 --min-labels 2 --cache cache", 3,
+               "another width than that of the package of --init");
+    REQUIRE(command("awk '/:\"train\"/ && !n++ {sub(/:\"train\"/, \":\\\"validation\\\"\")} 1' manifest.jsonl >%s%s",
+                    "odd.jsonl", ""));
+    CHECK_SAYS("train --stage encoder odd.jsonl -o x --size 32 --batch 2 --min-labels 2 --cache cache", 3,
+               "training images by itself");
     CHECK(command("test ! -e %s%s", "x", ""));
 }
 
