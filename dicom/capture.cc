@@ -67,6 +67,14 @@ static void put_series_and_equipment(DcmDataset &set, const report_job &job)
     put(set, DCM_SecondaryCaptureDeviceManufacturerModelName, job.model_name());
 }
 
+/* Type 2 in the modules of patient and study: there, and empty where the image has none. */
+static void put_empty(DcmDataset &set)
+{
+    for (const DcmTagKey &key : {DCM_PatientName, DCM_PatientID, DCM_PatientBirthDate, DCM_PatientSex, DCM_StudyDate,
+                                 DCM_StudyTime, DCM_ReferringPhysicianName, DCM_StudyID, DCM_AccessionNumber})
+        if (!set.tagExists(key)) report_require(set.insertEmptyElement(key), "capture: patient and study");
+}
+
 /* What was lossy once is lossy for ever: the source says so, or its transfer syntax does. */
 static void put_lossy(DcmDataset &set, const report_source &source, const std::string &transfer_syntax)
 {
@@ -132,6 +140,7 @@ static std::string capture_bytes(const report_job &job, const canvas &pixels, co
     put_lossy(set, job.source, transfer_syntax);
     put_pixels(set, pixels);
     header_of_image(set, job);
+    put_empty(set);
     return job_file(file);
 }
 

@@ -69,6 +69,7 @@ static inline void case_sequence(case_bytes *b, unsigned tag, const case_bytes *
 typedef struct case_image { /* NULL: the attribute is absent */
     const char *character_set, *patient, *patient_id, *id_vr, *accession, *time_zone, *description, *age, *birth;
     const char *sop_class, *sop_instance, *study, *series;
+    bool bare; /* neither patient's sex nor anything of the study but its UID */
     bool rich; /* issuers, other IDs, requests, procedure code, de-identification */
 } case_image;
 static inline case_image case_image_default(void)
@@ -108,7 +109,7 @@ static inline void case_patient(case_bytes *b, const case_image *image)
     case_text(b, 0x00100020, image->id_vr, image->patient_id);
     if (image->rich) case_text(b, 0x00100021, "LO", "General Hospital");
     case_text(b, 0x00100030, "DA", image->birth);
-    case_text(b, 0x00100040, "CS", "F");
+    case_text(b, 0x00100040, "CS", image->bare ? NULL : "F");
     case_text(b, 0x00101010, "AS", image->rich ? NULL : image->age);
     if (!image->rich) return;
     case_bytes other;
@@ -153,12 +154,12 @@ static inline void case_image_write(const char *path, const case_image *image)
     case_text(&b, 0x00080008, "CS", "ORIGINAL\\PRIMARY");
     case_text(&b, 0x00080016, "UI", image->sop_class);
     case_text(&b, 0x00080018, "UI", image->sop_instance);
-    case_text(&b, 0x00080020, "DA", "20260301");
-    case_text(&b, 0x00080030, "TM", "101500");
+    case_text(&b, 0x00080020, "DA", image->bare ? NULL : "20260301");
+    case_text(&b, 0x00080030, "TM", image->bare ? NULL : "101500");
     case_text(&b, 0x00080050, "SH", image->accession);
     if (image->rich) case_issuer(&b, 0x00080051, "Radiology desk");
     case_text(&b, 0x00080060, "CS", "CR");
-    case_text(&b, 0x00080090, "PN", "");
+    case_text(&b, 0x00080090, "PN", image->bare ? NULL : "");
     case_text(&b, 0x00080201, "SH", image->time_zone);
     case_text(&b, 0x00081030, "LO", image->description);
     if (image->rich) case_code(&b, 0x00081032, "36572-6", "LN", "XR Chest AP");
@@ -167,7 +168,7 @@ static inline void case_image_write(const char *path, const case_image *image)
     case_text(&b, 0x00185101, "CS", "PA");
     case_text(&b, 0x0020000d, "UI", image->study);
     case_text(&b, 0x0020000e, "UI", image->series);
-    case_text(&b, 0x00200010, "SH", "S1");
+    case_text(&b, 0x00200010, "SH", image->bare ? NULL : "S1");
     case_text(&b, 0x00200011, "IS", "1");
     case_text(&b, 0x00200013, "IS", "1");
     case_short(&b, 0x00280002, 1);

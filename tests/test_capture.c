@@ -126,6 +126,23 @@ TEST(capture_burns_no_patient_into_its_pixels)
     cot_chain_destroy(chain);
 }
 
+TEST(capture_of_an_image_that_says_nothing_of_its_patient_is_without_fault)
+{
+    cot_chain *chain = with_evidence();
+    cot_report_made made;
+    case_image image = case_image_default();
+    image.bare = true;
+    image.patient = image.patient_id = image.accession = image.birth = NULL;
+    case_image_write(image_path, &image);
+    CHECK_OK(write_to(&made, second_path, chain));
+    CHECK_NUMBER(case_run(output, sizeof output, (const char *const[]){"dciodvfy", "-new", second_path, NULL}), 0);
+    CHECK_HAS(output, "SCImage");
+    CHECK(!strstr(output, "Error"));
+    image = case_image_default();
+    case_image_write(image_path, &image);
+    cot_chain_destroy(chain);
+}
+
 TEST(capture_is_refused_where_nothing_was_measured)
 {
     cot_report_made made;
