@@ -1,6 +1,7 @@
 #!/bin/sh
 # The main job, shown once: installs what is missing, builds, starts a node and a loopback PACS, sends three real chest
-# X-rays by C-STORE, waits for three Structured Reports in the PACS and prints them as text. Leaves nothing running.
+# X-rays by C-STORE, waits for six Structured Reports in the PACS (a reading and its measurements of each image) and prints
+# them as text. Leaves nothing running.
 # DEMO_KEEP=DIR keeps the received reports there.   SPDX-License-Identifier: Apache-2.0
 set -eu
 cd "$(dirname "$0")/.."
