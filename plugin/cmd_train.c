@@ -152,9 +152,11 @@ static int run(const train_request *r)
     train_watching watching = {0};
     train_end end = TRAIN_DONE;
     run_state state;
+    int lock = -1;
     if (!job) return cot_exit_code(COT_E_MEMORY);
     COT_TRY(train_job_open(job, r, &err));
     if (!r->resume) COT_TRY(train_request_begin(r, &err)); /* only now: what was refused leaves no folder */
+    COT_TRY(train_request_lock(&lock, r, &err));
     COT_TRY(train_watch_open(&watching, job, &err));
     COT_TRY(train_loop_run(&end, &state, &job->loop, r->resume, &err));
     COT_TRY(train_watch_end(&watching, end, &state, &err));
@@ -164,6 +166,7 @@ done:
     train_watch_close(&watching);
     train_job_close(job);
     free(job);
+    if (lock >= 0) close(lock);
     if (status != COT_OK) return cli_failure("train", &err);
     if (end == TRAIN_INTERRUPTED)
         fprintf(stderr, "%s train: stopped. Go on with: %s train --resume %s\n", COT_PROGRAM, COT_PROGRAM, r->dir);

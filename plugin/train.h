@@ -24,6 +24,8 @@ typedef struct train_request { /* run.json, or the command line */
 /* ---- train_request.c ---- */
 /* Makes the run's folder and writes run.json and training.xml into it; it must not exist. */
 cot_status train_request_begin(const train_request *request, cot_error *err);
+/* One process at a time writes into the folder; *fd holds it until it is closed. Call where nothing is forked any more. */
+cot_status train_request_lock(int *fd, const train_request *request, cot_error *err);
 /* Fills all but dir, device, cache and resume from the folder. */
 cot_status train_request_read(train_request *request, cot_error *err);
 

@@ -3,8 +3,10 @@
 
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #define RUN_SCHEMA    "urn:stepcot:run:1"
@@ -67,6 +69,15 @@ cot_status train_request_begin(const train_request *request, cot_error *err)
     COT_TRY(write_json(request, err));
 done:
     return status;
+}
+
+cot_status train_request_lock(int *fd, const train_request *request, cot_error *err)
+{
+    *fd = open(request->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*fd < 0) return cot_fail(err, COT_E_IO, "%s: %s", request->dir, strerror(errno));
+    if (flock(*fd, LOCK_EX | LOCK_NB) == 0) return COT_OK;
+    if (errno != EWOULDBLOCK) return COT_OK; /* a file system without locks */
+    return cot_fail(err, COT_E_REFUSED, "%s: another process is at this run. Let it end, or stop it", request->dir);
 }
 
 /* ---- reading ---- */

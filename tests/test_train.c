@@ -5,6 +5,7 @@
 #include "tests/train_world.h"
 
 #include <dirent.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 
 static train_world world;
@@ -251,6 +252,18 @@ TEST(commands_that_cannot_be_right_are_refused)
     CHECK_SAYS("train --stage encoder odd.jsonl -o x --size 32 --batch 2 --min-labels 2 --cache cache", 3,
                "training images by itself");
     CHECK(command("test ! -e %s%s", "x", ""));
+}
+
+TEST(a_run_that_another_process_is_at_is_left_alone)
+{
+    first_run();
+    char path[160];
+    snprintf(path, sizeof path, "%s/whole", world.folder);
+    const int fd = open(path, O_RDONLY | O_DIRECTORY);
+    REQUIRE(fd >= 0 && flock(fd, LOCK_EX) == 0);
+    CHECK_SAYS("train --resume whole --cache cache", 1, "whole: another process is at this run");
+    close(fd);
+    CHECK_SAYS("train --resume whole --cache cache", 0, "whole/model");
 }
 
 TEST(images_that_changed_or_are_gone_are_named)
