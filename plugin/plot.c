@@ -10,7 +10,7 @@ enum { WIDE = 360, HIGH = 230, LEFT = 56, RIGHT = 10, TOP = 10, BOTTOM = 36, TIC
 
 /* ---- the page ---- */
 static const char style[] =
-    "body{font:16px/1.5 system-ui,sans-serif;color:#111;background:#fff;max-width:60rem;margin:0 auto;padding:1rem}"
+    "body{font:16px/1.5 system-ui,sans-serif;color:#111;background:#fff;max-width:64rem;margin:0 auto;padding:1rem}"
     "h1{font-size:1.5rem;line-height:1.25}h2{font-size:1.2rem;border-top:1px solid "
     "#bbb;padding-top:1rem;margin-top:2rem}"
     "h3{font-size:1rem;margin:1.2rem 0 .3rem}p{margin:.5rem 0}"
