@@ -66,7 +66,7 @@ static cot_status load_some(loading *w, size_t from, size_t n, cot_error *err)
 {
     cot_status status = COT_OK;
     char paths[AT_ONCE][2200];
-    const char *list[AT_ONCE];
+    const char *list[AT_ONCE] = {NULL};
     cot_decoded decoded[AT_ONCE];
     memset(decoded, 0, sizeof decoded);
     for (size_t i = 0; i < n; i++) {

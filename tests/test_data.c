@@ -190,7 +190,7 @@ static void record(char *to, size_t size, const char *patient, const char *image
 /* One record a picture, a to h, with these answers. */
 static void chains(const char *const *answers, size_t n)
 {
-    char text[16384] = "[", image[32], patient[8];
+    char text[16384] = "[", image[32], patient[32];
     empty_folder();
     for (size_t i = 0; i < n; i++) {
         snprintf(image, sizeof image, "images/%zu.png", i);

@@ -49,7 +49,7 @@ typedef bool (*change)(tensor *t, char name[TENSOR_NAME_MAX], const void *ctx);
 static bool rewrite(const char *path, const char *const *files, size_t n_files, change how, const void *ctx)
 {
     static char names[TENSORS_MOST][TENSOR_NAME_MAX];
-    tensor tensors[TENSORS_MOST];
+    static tensor tensors[TENSORS_MOST];
     safetensors *open[2] = {NULL, NULL};
     unsigned char *bytes = NULL;
     size_t n = 0, size = 0;
