@@ -158,7 +158,7 @@ static void table_scores(double out[SCORES], judge *j)
         if (!(labelled > 0)) continue;
         kinds++;
         out[SCORE_SENSITIVITY] += both / labelled;
-        out[SCORE_SPECIFICITY] += all > labelled ? 1 - (answered - both) / (all - labelled) : 1;
+        out[SCORE_SPECIFICITY] += all > labelled ? 1 - (answered - both) / (all - labelled) : (double)NAN;
         out[SCORE_PRECISION] += answered > 0 ? both / answered : 0;
         out[SCORE_F1] += 2 * both / (labelled + answered);
     }

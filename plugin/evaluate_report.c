@@ -71,7 +71,9 @@ void evaluation_print(FILE *f, const evaluating *e, const evaluation *v, const s
     }
     fputs("auc_negative: of the answer that says that nothing is there, against all others.\n", f);
     for (size_t s = 0; s < v->n_steps; s++)
-        if (v->available[s] && score_left_out(&v->rows[s]))
+        if (v->available[s] && score_left_out(&v->rows[s]) == v->rows[s].classes)
+            fprintf(f, "%s: all labels here are the same answer: no auc, no specificity.\n", e->steps->steps[s].id);
+        else if (v->available[s] && score_left_out(&v->rows[s]))
             fprintf(f, "%s: %zu of %zu answers are no image's label here; auc is the mean over the others.\n",
                     e->steps->steps[s].id, score_left_out(&v->rows[s]), v->rows[s].classes);
     evaluation_certainties(certainties, sizeof certainties, e, v);

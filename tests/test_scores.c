@@ -187,6 +187,7 @@ TEST(nothing_and_one_kind_have_no_scores)
     for (size_t i = 0; i < 4; i++) rows.patient[i] = i;
     CHECK_OK(scores_of(got, &rows, 1, 50, 1, &err));
     CHECK(got[SCORE_ACCURACY].value == 1 && isnan(got[SCORE_AUC].value));
+    CHECK(isnan(got[SCORE_SPECIFICITY].value) && got[SCORE_SENSITIVITY].value == 1);
     CHECK_NUMBER(score_roc(x, y, &rows, 0, &err), 0);
     score_rows_fini(&rows);
 }
