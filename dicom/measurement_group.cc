@@ -29,12 +29,13 @@ std::string measured_percent(double fraction)
 }
 
 /* ---- the region ---- */
-/* Closed: the first point again at the end. No region: the outer corners of the image. */
+/* Closed: the first point again at the end. No region: the outer corners of the image, down the left edge first, so that a
+ * viewer writes the label on the image and not right of it (measurement_labels.cc). */
 static std::vector<cot_point> outline(const cot_region *region, const report_source &source)
 {
     const float columns = std::strtof(source.columns.c_str(), nullptr),
                 rows = std::strtof(source.rows.c_str(), nullptr);
-    std::vector<cot_point> points = {{0, 0}, {columns, 0}, {columns, rows}, {0, rows}};
+    std::vector<cot_point> points = {{0, 0}, {0, rows}, {columns, rows}, {columns, 0}};
     if (region) points.assign(region->points, region->points + region->n_points);
     points.push_back(points.front());
     return points;
