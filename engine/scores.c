@@ -1,7 +1,6 @@
 /* Scores and their intervals (scores.h).
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine/scores.h"
-#include "engine/schedule.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -198,74 +197,37 @@ static void judge_scores(double out[SCORES], judge *j)
 }
 
 /* ---- bootstrap ---- */
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
+typedef struct pair {
+    judge *a, *b; /* b NULL: a's scores; else b minus a */
+} pair;
 
-/* The middle 95 % of the values that are defined. */
-static void interval_of(score_interval *out, double *values, size_t n)
+static void weigh(judge *j, const double *times)
 {
-    size_t m = 0;
-    double above = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (isnan(values[i])) continue;
-        above += values[i] > 0 ? 1 : values[i] < 0 ? 0 : 0.5;
-        values[m++] = values[i];
-    }
-    if (m < 20) return;
-    out->above = above / (double)m;
-    qsort(values, m, sizeof *values, by_value);
-    out->low = values[(size_t)(0.025 * (double)(m - 1) + 0.5)];
-    out->high = values[(size_t)(0.975 * (double)(m - 1) + 0.5)];
-}
-
-/* Patients drawn with replacement: how often each row counts. */
-static bool draw_weights(judge *j, size_t *order, double *times, const double *even, uint64_t seed, uint64_t draw)
-{
-    const size_t patients = j->rows->patients;
-    if (!order_draw(order, patients, even, seed, draw)) return false;
-    memset(times, 0, patients * sizeof *times);
-    for (size_t i = 0; i < patients; i++) times[order[i]]++;
     for (size_t i = 0; i < j->rows->n; i++) j->weight[i] = times[j->rows->patient[i]];
-    return true;
 }
 
-/* b NULL: a's scores; else b minus a. */
-static cot_status bootstrap(score_interval out[SCORES], judge *a, judge *b, size_t draws, uint64_t seed, cot_error *err)
+static void measure(double *out, const double *times, void *ctx)
 {
-    cot_status status = COT_OK;
-    const size_t patients = a->rows->patients;
-    double one[SCORES], other[SCORES], *values = calloc(draws * SCORES + 1, sizeof *values);
-    double *times = calloc(patients + 1, sizeof *times), *even = calloc(patients + 1, sizeof *even);
-    size_t *order = calloc(patients + 1, sizeof *order);
-    const bool memory = values && times && even && order;
-    for (size_t i = 0; memory && i < patients; i++) even[i] = 1;
-    for (size_t d = 0; memory && d <= draws && (d == 0 || (a->rows->n && patients > 1)); d++) {
-        bool drawn = true; /* draw 0 is the rows as they are */
-        if (d)
-            drawn =
-                draw_weights(a, order, times, even, seed, d) && (!b || draw_weights(b, order, times, even, seed, d));
-        if (!drawn) break;
-        judge_scores(one, a);
-        if (b) judge_scores(other, b);
-        for (int s = 0; s < SCORES; s++) {
-            const double value = b ? other[s] - one[s] : one[s];
-            if (d)
-                values[(size_t)s * draws + d - 1] = value;
-            else
-                out[s] = (score_interval){value, (double)NAN, (double)NAN, (double)NAN};
-        }
-    }
-    if (!memory) status = cot_fail(err, COT_E_MEMORY, "scores: no memory for %zu draws", draws);
-    for (int s = 0; memory && a->rows->n && patients > 1 && s < SCORES; s++)
-        interval_of(&out[s], values + (size_t)s * draws, draws);
-    free(values);
-    free(times);
-    free(even);
-    free(order);
-    return status;
+    const pair *p = ctx;
+    double other[SCORES];
+    weigh(p->a, times);
+    judge_scores(out, p->a);
+    if (!p->b) return;
+    weigh(p->b, times);
+    judge_scores(other, p->b);
+    for (int s = 0; s < SCORES; s++) out[s] = other[s] - out[s];
+}
+
+static cot_status intervals(score_interval out[SCORES], judge *a, judge *b, size_t draws, uint64_t seed, cot_error *err)
+{
+    pair both = {a, b};
+    const bootstrap order = {.patients = a->rows->patients,
+                             .draws = a->rows->n ? draws : 0,
+                             .seed = seed,
+                             .measures = SCORES,
+                             .measure = measure,
+                             .ctx = &both};
+    return bootstrap_run(out, &order, err);
 }
 
 cot_status scores_of(score_interval out[SCORES], const score_rows *rows, double temperature, size_t draws,
@@ -273,7 +235,7 @@ cot_status scores_of(score_interval out[SCORES], const score_rows *rows, double 
 {
     judge j;
     cot_status status = judge_init(&j, rows, temperature, err);
-    if (status == COT_OK) status = bootstrap(out, &j, NULL, draws, seed, err);
+    if (status == COT_OK) status = intervals(out, &j, NULL, draws, seed, err);
     judge_fini(&j);
     return status;
 }
@@ -286,7 +248,7 @@ cot_status scores_compare(score_interval out[SCORES], const score_rows *a, doubl
         return cot_fail(err, COT_E_BUG, "scores: the two models answered different images");
     cot_status status = judge_init(&first, a, temperature_a, err);
     if (status == COT_OK) status = judge_init(&second, b, temperature_b, err);
-    if (status == COT_OK) status = bootstrap(out, &first, &second, draws, seed, err);
+    if (status == COT_OK) status = intervals(out, &first, &second, draws, seed, err);
     judge_fini(&first);
     judge_fini(&second);
     return status;

@@ -5,7 +5,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef COT_ENGINE_SCORES_H
 #define COT_ENGINE_SCORES_H
-#include "config/base.h"
+#include "engine/bootstrap.h"
 
 enum { SCORES_BINS = 15 };
 typedef enum score_kind {
@@ -33,10 +33,6 @@ typedef struct score_rows { /* one step's labelled images */
 cot_status score_rows_init(score_rows *rows, size_t most, size_t classes, cot_error *err);
 void score_rows_fini(score_rows *rows);
 
-typedef struct score_interval {
-    double value, low, high; /* 95 %; NaN: not defined on these rows */
-    double above;            /* share of the draws above 0, a 0 counting half: of a difference, how often b is more */
-} score_interval;
 /* temperature divides the logits. draws 0: no intervals. Same rows, seed and draws: the same numbers. */
 cot_status scores_of(score_interval out[SCORES], const score_rows *rows, double temperature, size_t draws,
                      uint64_t seed, cot_error *err);
