@@ -29,6 +29,7 @@ typedef struct cot_training_stage {
     double label_smoothing;
     bool class_weights;    /* by inverse frequency in the training split, mean 1 over its images */
     bool weighted;         /* images drawn by inverse frequency of their last labelled step instead of shuffled */
+    double places;         /* encoder only: share of the loss that the boxes' places have; 0: they are not looked at */
     double kd, ch, temperature; /* distill only: weights of the terms, softening */
     bool align_published;       /* distill only: the projected feature detached, as the published code has it */
     unsigned projection;        /* distill only: width of the space in which features are compared */

@@ -1,6 +1,7 @@
 /* One training step from pictures to AdamW (encoder_stage.h): augment, encode, answer, compare, and all the way back.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine/encoder_stage.h"
+#include "engine/lesion_train.h"
 #include "engine/resnet18_train.h"
 #include "engine/student_train.h"
 
@@ -20,6 +21,9 @@ struct encoder_stage {
     parameters *table;
     resnet18_train cnn;
     student_train student;
+    lesion_train lesions; /* with places */
+    bool places;
+    cot_augmentation *augmented; /* [max] what was drawn for the batch */
     cot_arena *arena;
     cot_buffer *pictures, *drawn, *image, *feature, *dfeature;
     cot_buffer **labels, **losses, **weights; /* [n_steps] of [max], [max], [classes] or NULL */
@@ -53,7 +57,8 @@ static cot_status lists_make(encoder_stage *m, const encoder_stage_options *o, c
     m->losses = calloc(o->n_steps, sizeof *m->losses);
     m->weights = calloc(o->n_steps, sizeof *m->weights);
     m->host = calloc(most, sizeof *m->host);
-    if (!m->labels || !m->losses || !m->weights || !m->host)
+    m->augmented = calloc(o->max_batch, sizeof *m->augmented);
+    if (!m->labels || !m->losses || !m->weights || !m->host || !m->augmented)
         return cot_fail(err, COT_E_MEMORY, "encoder stage: no memory");
     return COT_OK;
 }
@@ -77,6 +82,7 @@ static cot_status buffers_make(encoder_stage *m, const encoder_stage_options *o,
     }
     COT_TRY(resnet18_train_plan(&m->cnn, m->arena, o->max_batch, err));
     COT_TRY(student_train_plan(&m->student, m->arena, o->max_batch, err));
+    if (m->places) COT_TRY(lesion_train_plan(&m->lesions, m->arena, o->max_batch, err));
     COT_TRY(cot_arena_commit(m->arena, err));
     for (size_t s = 0; m->weighted && s < o->n_steps; s++)
         COT_TRY(cot_buffer_write(m->weights[s], 0, o->class_weights[s], o->classes[s], err));
@@ -98,11 +104,15 @@ cot_status encoder_stage_create(encoder_stage **out, cot_device *device, const e
     m->mean = o->mean, m->std = o->std, m->dropout = o->dropout, m->smoothing = o->label_smoothing;
     m->augment = o->augment, m->seed = o->seed;
     m->weighted = o->class_weights != NULL;
+    m->places = o->findings > 0;
     COT_TRY(lists_make(m, o, err));
     COT_TRY(parameters_create(&m->table, device, err));
     COT_TRY(resnet18_train_init(&m->cnn, m->table, o->width, o->size, err));
     const student_shape shape = {m->cnn.features, o->dim, o->n_steps, o->classes};
     COT_TRY(student_train_init(&m->student, m->table, student_name, &shape, err));
+    if (m->places)
+        COT_TRY(lesion_train_init(&m->lesions, m->table, o->findings, m->cnn.features, resnet18_train_side(&m->cnn),
+                                  o->place_share, o->place_weight, err));
     COT_TRY(parameters_commit(m->table, err));
     COT_TRY(buffers_make(m, o, err));
 done:
@@ -117,12 +127,14 @@ void encoder_stage_destroy(encoder_stage *stage)
 {
     if (!stage) return;
     student_train_fini(&stage->student);
+    lesion_train_fini(&stage->lesions);
     cot_arena_destroy(stage->arena);
     parameters_destroy(stage->table);
     free(stage->labels);
     free(stage->losses);
     free(stage->weights);
     free(stage->host);
+    free(stage->augmented);
     free(stage);
 }
 
@@ -142,6 +154,7 @@ static cot_status images_forward(encoder_stage *m, const float *pictures, size_t
         const cot_augmentation a =
             batch ? augment_draw(&m->augment, m->size, m->seed, batch->epoch, batch->image[i]) : as_it_is;
         memcpy(m->host + i * DRAWN, &a, sizeof a);
+        m->augmented[i] = a;
     }
     COT_TRY(cot_buffer_write(m->drawn, 0, m->host, n * DRAWN, err));
     COT_TRY(cot_buffer_write(m->pictures, 0, pictures, n * m->size * m->size, err));
@@ -187,6 +200,7 @@ static cot_status losses_read(double *losses, encoder_stage *m, size_t n, cot_er
         losses[s] = 0;
         for (size_t i = 0; i < n; i++) losses[s] += (double)m->host[i];
     }
+    if (m->places) COT_TRY(lesion_train_loss(&losses[m->n_steps], &m->lesions, n, err));
 done:
     return status;
 }
@@ -198,6 +212,7 @@ cot_status encoder_stage_step(double *losses, encoder_stage *m, const encoder_ba
     const size_t n = batch->n;
     if (n < 2 || n > m->max_batch)
         return cot_fail(err, COT_E_BUG, "encoder stage: a batch of %zu, planned for 2 to %zu", n, m->max_batch);
+    if (m->places != (batch->lesions != NULL)) return cot_fail(err, COT_E_BUG, "encoder stage: places of lesions");
     const cot_dropout drop = {m->seed, parameters_steps(m->table), DROPOUT_LAYER, m->dropout};
     COT_TRY(images_forward(m, batch->pictures, n, batch, err));
     COT_TRY(resnet18_train_forward(m->feature, &m->cnn, m->image, n, true, err));
@@ -205,6 +220,9 @@ cot_status encoder_stage_step(double *losses, encoder_stage *m, const encoder_ba
     COT_TRY(losses_forward(m, batch, err));
     COT_TRY(cot_buffer_zero(m->dfeature, err));
     COT_TRY(student_train_backward(m->dfeature, &m->student, m->feature, n, err));
+    if (m->places)
+        COT_TRY(lesion_train_step(m->cnn.top, &m->lesions, resnet18_train_activation(&m->cnn), batch->lesions,
+                                  m->augmented, m->size, n, err));
     COT_TRY(resnet18_train_backward(&m->cnn, m->dfeature, m->image, n, true, err));
     student_train_idle(&m->student, steps_reached(batch, m->n_steps));
     COT_TRY(parameters_step(m->table, options, err));

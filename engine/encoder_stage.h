@@ -6,6 +6,7 @@
 #ifndef COT_ENGINE_ENCODER_STAGE_H
 #define COT_ENGINE_ENCODER_STAGE_H
 #include "engine/augment.h"
+#include "engine/lesion_targets.h"
 #include "engine/parameters.h"
 
 typedef struct encoder_stage_options {
@@ -18,6 +19,10 @@ typedef struct encoder_stage_options {
     const float *const *class_weights; /* [n_steps] of [classes], or NULL; copied */
     augment_options augment;
     uint64_t seed; /* of augmentation and dropout */
+    /* Places of lesions are taught too (lesion_train.h): kinds of findings, the loss's share, the weight of a lesion's cell;
+     * findings 0: not */
+    size_t findings;
+    float place_share, place_weight;
 } encoder_stage_options;
 
 typedef struct encoder_stage encoder_stage;
@@ -28,14 +33,15 @@ void encoder_stage_destroy(encoder_stage *stage);
 parameters *encoder_stage_parameters(encoder_stage *stage); /* borrowed */
 
 typedef struct encoder_batch {
-    size_t n;              /* 2 … max_batch: one picture has no statistics */
-    const float *pictures; /* [n,size,size], 0 … 1 */
-    const int *labels;     /* [n,n_steps], the option or a negative number: masked */
-    const uint64_t *image; /* [n] the pictures' numbers, which augmentation is drawn by */
-    uint64_t epoch;        /* the same */
+    size_t n;                      /* 2 … max_batch: one picture has no statistics */
+    const float *pictures;         /* [n,size,size], 0 … 1 */
+    const int *labels;             /* [n,n_steps], the option or a negative number: masked */
+    const uint64_t *image;         /* [n] the pictures' numbers, which augmentation is drawn by */
+    uint64_t epoch;                /* the same */
+    const lesion_picture *lesions; /* [n], or NULL without findings */
 } encoder_batch;
 /* One optimiser step. losses [n_steps]: each step's mean cross-entropy, 0 without a valid row; what is minimised is their
- * sum. NULL: nothing is read back and the device goes on by itself. */
+ * sum, and with findings losses[n_steps], the places' loss. NULL: nothing is read back and the device goes on by itself. */
 cot_status encoder_stage_step(double *losses, encoder_stage *stage, const encoder_batch *batch,
                               const optimiser_options *options, cot_error *err);
 /* Logits of all steps side by side, [n, sum of classes]: running statistics, no dropout, no augmentation. Any n. */

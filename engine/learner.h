@@ -5,6 +5,7 @@
 #ifndef COT_ENGINE_LEARNER_H
 #define COT_ENGINE_LEARNER_H
 #include "config/training.h"
+#include "engine/lesion_targets.h"
 #include "engine/package.h"
 #include "engine/parameters.h"
 #include "engine/picture_set.h"
@@ -20,7 +21,10 @@ typedef struct learner_data {
     float mean, std;             /* of their pixels */
     const float *features;       /* the other stages: [n,width] of the frozen encoder */
     size_t width;
-    float *const *class_weights; /* [n_steps] of [classes], or NULL */
+    float *const *class_weights;   /* [n_steps] of [classes], or NULL */
+    const lesion_picture *lesions; /* encoder: [n] by the boxes, with findings > 0 */
+    size_t findings;
+    float lesion_weight; /* of a lesion's cell (lesion_train.h) */
 } learner_data;
 
 typedef struct learner {

@@ -259,6 +259,16 @@ done:
 }
 
 /* ---- all ---- */
+size_t resnet18_train_side(const resnet18_train *m)
+{
+    return side_of(&m->block[RESNET18_BLOCKS - 1].conv2);
+}
+
+const cot_buffer *resnet18_train_activation(const resnet18_train *m)
+{
+    return m->block[RESNET18_BLOCKS - 1].out;
+}
+
 cot_status resnet18_train_forward(cot_buffer *feature, resnet18_train *m, const cot_buffer *image, size_t n, bool train,
                                   cot_error *err)
 {
@@ -271,6 +281,7 @@ cot_status resnet18_train_forward(cot_buffer *feature, resnet18_train *m, const 
         x = m->block[i].out;
     }
     COT_TRY(cot_mean_pool_forward(feature, x, n, pixels_of(&m->block[RESNET18_BLOCKS - 1].conv2), m->features, err));
+    COT_TRY(cot_buffer_zero(m->top, err));
 done:
     return status;
 }
@@ -280,7 +291,6 @@ cot_status resnet18_train_backward(resnet18_train *m, const cot_buffer *dfeature
 {
     cot_status status = COT_OK;
     cot_buffer *g = m->top, *free[2] = {m->work[0], m->work[1]};
-    COT_TRY(cot_buffer_zero(g, err));
     COT_TRY(cot_mean_pool_backward(g, dfeature, n, pixels_of(&m->block[RESNET18_BLOCKS - 1].conv2), m->features, err));
     for (size_t i = RESNET18_BLOCKS; i-- > 0;) {
         const cot_buffer *x = i ? m->block[i - 1].out : m->pooled;

@@ -31,9 +31,9 @@ typedef struct resnet18_train {
     bool ready;                                 /* ones holds ones */
     cot_buffer *pooled, *peak, *where;          /* behind the stem */
     cot_buffer *side;                           /* the shortcut of a block that has norm(conv1x1) */
-    cot_buffer *top;                            /* gradient of the last block's result */
-    cot_buffer *work[3];                        /* gradients on the way down, each as large as the largest result */
-    cot_buffer *dstem;                          /* gradient of the stem's convolution */
+    cot_buffer *top;     /* gradient of the last block's result; zero after a forward, then whoever reads it adds */
+    cot_buffer *work[3]; /* gradients on the way down, each as large as the largest result */
+    cot_buffer *dstem;   /* gradient of the stem's convolution */
 } resnet18_train;
 
 /* Adds the parameters to the table, for pictures of size x size. */
@@ -42,6 +42,9 @@ cot_status resnet18_train_plan(resnet18_train *m, cot_arena *arena, size_t max_b
 /* image [n,size,size,1] -> feature [n,8*width]. train: statistics of this batch, running ones move; else the running ones. */
 cot_status resnet18_train_forward(cot_buffer *feature, resnet18_train *m, const cot_buffer *image, size_t n, bool train,
                                   cot_error *err);
+/* The last block's result [n,side,side,features], of which the feature is the mean; its gradient is m->top. */
+size_t resnet18_train_side(const resnet18_train *m);
+const cot_buffer *resnet18_train_activation(const resnet18_train *m);
 /* Into the parameters' gradients, for the last forward, with its n, image and `train`. */
 cot_status resnet18_train_backward(resnet18_train *m, const cot_buffer *dfeature, const cot_buffer *image, size_t n,
                                    bool train, cot_error *err);

@@ -49,6 +49,11 @@ typedef struct train_job {
     teacher_arch teacher;
     float *prompts;
     train_loop loop;
+    const char **findings; /* [n_findings] that boxes name */
+    size_t n_findings;
+    lesion_picture *lesions; /* [images] */
+    lesion_box *boxes;       /* theirs */
+    float lesion_weight;
     size_t unlabelled; /* training images without a label that is taught: left out */
 } train_job;
 cot_status train_job_open(train_job *job, const train_request *request, cot_error *err);
@@ -61,6 +66,9 @@ cot_status train_features_load(train_job *job, cot_error *err);
 
 /* ---- train_labels.c: what the manifest's labels teach ---- */
 cot_status train_labels_prepare(train_job *job, cot_error *err);
+
+/* ---- train_places.c: what its boxes teach ---- */
+cot_status train_places_prepare(train_job *job, cot_error *err);
 
 /* ---- train_watch.c: log.jsonl, progress, signals ---- */
 typedef struct train_watching {

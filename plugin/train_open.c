@@ -163,7 +163,10 @@ static cot_status make_learner(train_job *j, cot_error *err)
                              .mean = (float)j->mean,
                              .std = (float)j->std,
                              .features = j->features,
-                             .class_weights = j->class_weights};
+                             .class_weights = j->class_weights,
+                             .lesions = j->lesions,
+                             .findings = j->n_findings,
+                             .lesion_weight = j->lesion_weight};
     for (size_t s = 0; s < j->data.n_steps; s++) j->data.n_logits += j->classes[s];
     j->loop.data = &j->data;
     if (j->request->stage != COT_STAGE_ENCODER) {
@@ -187,6 +190,8 @@ cot_status train_job_open(train_job *job, const train_request *request, cot_erro
     COT_TRY(open_files(job, err));
     COT_TRY(refuse_other_sizes(job, err));
     COT_TRY(train_labels_prepare(job, err));
+    if (request->stage == COT_STAGE_ENCODER && request->training.stage[COT_STAGE_ENCODER].places > 0)
+        COT_TRY(train_places_prepare(job, err));
     COT_TRY(refuse_lone_image(job, err));
     COT_TRY(fill_identity(job, err));
     COT_TRY(open_device(job, err));
@@ -214,5 +219,8 @@ void train_job_close(train_job *job)
     free(job->labels);
     free(job->draw);
     free(job->supervised);
+    free(job->findings);
+    free(job->lesions);
+    free(job->boxes);
     memset(job, 0, sizeof *job);
 }

@@ -101,7 +101,7 @@ static void step_of(encoder_stage *stage, int step, double losses[HEADS])
         for (int s = 0; s < HEADS; s++)
             labels[i * HEADS + s] =
                 (i + s + step) % 4 == 3 || (step == 1 && s == 1) ? -1 : (i * 5 + s + step) % (int)classes[s];
-    const encoder_batch batch = {BATCH, pictures, labels, image, 3};
+    const encoder_batch batch = {BATCH, pictures, labels, image, 3, NULL};
     CHECK_OK(encoder_stage_step(losses, stage, &batch, &adamw, &err));
 }
 
@@ -238,7 +238,7 @@ TEST(forty_steps_learn_which_half_of_a_picture_is_bright)
             image[i] = step * BATCH + (uint64_t)i;
             for (int s = 0; s < HEADS; s++) labels[i * HEADS + s] = s < 2 ? top : -1;
         }
-        const encoder_batch batch = {BATCH, pictures, labels, image, 0};
+        const encoder_batch batch = {BATCH, pictures, labels, image, 0, NULL};
         if (step < 40) {
             CHECK_OK(encoder_stage_step(losses, stage, &batch, &fast, &err));
             continue;
@@ -280,7 +280,7 @@ TEST(heads_behind_the_last_label_are_left_alone)
     encoder_stage *stage = stage_open(&none, 0.0f);
     REQUIRE(stage);
     pictures_of(pictures, 2, 9);
-    const encoder_batch batch = {2, pictures, labels, image, 0};
+    const encoder_batch batch = {2, pictures, labels, image, 0, NULL};
     const parameter *head = parameters_find(encoder_stage_parameters(stage), "student.step_heads.1.weight");
     REQUIRE(head && head->count == 4 * DIM);
     CHECK_OK(parameter_read(head, before, &err));
@@ -299,7 +299,7 @@ TEST(what_a_stage_cannot_do_is_refused)
     const uint64_t image[2] = {0, 1};
     encoder_stage *stage = stage_open(&none, 0.0f), *other = NULL;
     REQUIRE(stage);
-    encoder_batch batch = {1, pictures, labels, image, 0};
+    encoder_batch batch = {1, pictures, labels, image, 0, NULL};
     CHECK_FAILS(encoder_stage_step(NULL, stage, &batch, &adamw, &err), COT_E_BUG, "a batch of 1");
     batch.n = 5;
     CHECK_FAILS(encoder_stage_step(NULL, stage, &batch, &adamw, &err), COT_E_BUG, "a batch of 5");

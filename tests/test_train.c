@@ -225,6 +225,26 @@ TEST(teacher_and_student_learn_on_frozen_features_and_go_on_after_a_kill)
                  0);
 }
 
+/* Boxes: their loss is in the log and falls, the layer that reads them is in checkpoints (so that a resume is the same) and
+ * not in the package. */
+TEST(boxes_teach_places_and_stay_out_of_the_package)
+{
+    first_run();
+    CHECK_SAYS(BEGIN "-o places --epochs 6 --lr 0.01 --places 1", 0, "places/model is the model of epoch");
+    CHECK(command("grep -c '\"places\":' places/log.jsonl | grep -qx 6%s%s", "", ""));
+    CHECK(command("sed -n 's/.*\"places\":\\([0-9.]*\\).*/\\1/p' places/log.jsonl | "
+                  "awk 'NR == 1 {first = $1} {last = $1} END {exit !(last < 0.8 * first)}'%s%s",
+                  "", ""));
+    CHECK(command("grep -aq 'lesion[.]place' places/checkpoint-*.safetensors && ! grep -aq 'lesion[.]place' "
+                  "%s/model/weights.safetensors%s",
+                  "places", ""));
+    CHECK_SAYS("train --stage encoder manifest.jsonl --init places/model -o further --epochs 1 --places 1 "
+               "--min-labels 2 --cache cache",
+               0, "further/model");
+    REQUIRE(command("sed 's/,\"boxes\":\\[.*\\]//' manifest.jsonl >%s%s", "bare.jsonl", ""));
+    CHECK_SAYS("train --stage encoder bare.jsonl -o x --places 1 " SMALL, 1, "no training image has a box");
+}
+
 TEST(commands_that_cannot_be_right_are_refused)
 {
     first_run();

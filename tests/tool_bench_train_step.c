@@ -44,7 +44,7 @@ static encoder_batch batch_of(size_t n, size_t size)
     }
     for (size_t i = 0; i < n * HEADS; i++) labels[i] = (int)(i % classes[i % HEADS]);
     for (size_t i = 0; i < n; i++) image[i] = i;
-    return (encoder_batch){n, pictures, labels, image, 0};
+    return (encoder_batch){n, pictures, labels, image, 0, NULL};
 }
 
 int main(int argc, char **argv)

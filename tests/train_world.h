@@ -48,6 +48,9 @@ static inline cot_status world_add(cot_manifest *m, const train_world *w, const 
     one.reasoning = none;
     one.origin = one.view = one.report = none[0];
     one.split = i % 10 < 6 ? COT_TRAIN : i % 10 < 8 ? COT_VALIDATION : COT_TEST;
+    /* every other picture has a box around its bright half */
+    cot_box box = {"Brightness", i % 2 ? WORLD_SIDE / 2 : 0, 0, WORLD_SIDE / 2, WORLD_SIDE};
+    if (i % 4 < 2) one.boxes = &box, one.n_boxes = 1;
     snprintf(name, sizeof name, "picture-%02zu.png", i);
     snprintf(patient, sizeof patient, "p%zu", i);
     snprintf(path, sizeof path, "%s/%s", w->folder, name);
