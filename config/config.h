@@ -90,6 +90,11 @@ bool cot_steps_embedded(const char *word); /* whether cot_steps_load takes it fo
 /* The annotated default configuration as it stands in config/stepcot.xml (borrowed, static). */
 cot_blob cot_config_default_xml(void);
 
+/* The grammars in the program (borrowed, static): "reading" (JSON Schema of a reading's JSON), "stepcot", "steps", "training",
+ * "nih-rules" (XSD). names ends with NULL. Another name: no data. */
+extern const char *const cot_schema_names[];
+cot_blob cot_schema(const char *name);
+
 #ifdef __cplusplus
 }
 #endif

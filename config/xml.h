@@ -10,9 +10,10 @@
 #define XML_MAX_DEPTH 32
 
 extern const unsigned char cot_steps_xml[], cot_steps_de_xml[], cot_steps_xsd[], cot_stepcot_xml[], cot_stepcot_xsd[],
-    cot_training_xml[], cot_training_xsd[], cot_nih_rules_xml[], cot_nih_rules_xsd[];
+    cot_training_xml[], cot_training_xsd[], cot_nih_rules_xml[], cot_nih_rules_xsd[], cot_reading_schema[];
 extern const size_t cot_steps_xml_size, cot_steps_de_xml_size, cot_steps_xsd_size, cot_stepcot_xml_size,
-    cot_stepcot_xsd_size, cot_training_xml_size, cot_training_xsd_size, cot_nih_rules_xml_size, cot_nih_rules_xsd_size;
+    cot_stepcot_xsd_size, cot_training_xml_size, cot_training_xsd_size, cot_nih_rules_xml_size, cot_nih_rules_xsd_size,
+    cot_reading_schema_size;
 
 /* ---- problems (problems.c): what is wrong, where, and what to do ---- */
 #define PROBLEMS_MAX 100

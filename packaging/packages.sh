@@ -6,7 +6,7 @@ packages_build="cmake ninja-build gcc g++ pkg-config libc6-dev libdcmtk-dev ocl-
     libcjson-dev libopenjp2-7-dev libsqlite3-dev libssl-dev libpng-dev libjpeg62-turbo-dev
     libpango1.0-dev libcairo2-dev fontconfig fonts-dejavu-core pocl-opencl-icd"
 packages_demo="dcmtk"
-packages_test="dcmtk dicom3tools orthanc curl sqlite3 clang-format git procps"
+packages_test="dcmtk dicom3tools orthanc curl sqlite3 clang-format git procps python3-jsonschema"
 
 say() { printf '\n== %s\n' "$*"; }
 

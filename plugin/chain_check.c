@@ -140,6 +140,8 @@ cot_status chain_consistent(const cot_chain *chain, const cot_steps *steps, cot_
     for (size_t s = 0; chain->answers && s < chain->n_steps; s++) {
         const cot_answer *a = &chain->answers[s];
         missing += !a->available;
+        if (a->available && chain->state == COT_CHAIN_REFUSED)
+            return cot_fail(err, COT_E_INPUT, "reading: refused, and yet step %s is answered", steps->steps[s].id);
         if (a->available) COT_TRY(check_answer(a, &steps->steps[s], err));
         COT_TRY(check_other(chain, a, &steps->steps[s], err));
         COT_TRY(check_evidence(chain, s, &steps->steps[s], err));

@@ -5,12 +5,13 @@
 
 #include <cjson/cJSON.h>
 
-/* {"schema", "notice", "source", "state": complete|partial|refused, "refusal": {"id", "text"} (refused only), "summary",
+/* In full, with units and limits: config/reading.schema.json, by which tests/readings.sh checks what is written. In short:
+ * {"schema", "notice", "source", "state": complete|partial|refused, "refusal": {"id", "text"} (refused only), "summary", "calibrated" (else),
  *  "forced": {"id", "text"} (only when a gate was overruled), "rendering", "range_from_pixels" (only where known),
  *  "step_schema": {"id", "sha256"},
  *  "steps": [{"id", "title", "question", "code", "concept", "available",
  *             "reason"                                                    (not available), or
- *             "answer": option, "certainty", "second": option, "second_certainty", "rationale",
+ *             "answer": option, "certainty", "calibrated", "second": option, "second_certainty", "rationale",
  *             "options": [option + "probability"],
  *             "evidence": {"place", "regions": [{"share", "points": [[column, row], …]}]}   (only where a map was made; no
  *                         region: whole image. Pixels of the source image, see cot_region),

@@ -43,6 +43,10 @@ check "a report for each of $n images is in Orthanc" wait_until 120 sr_all
 posted() { grep -o "\"report\":\"$1\",\"state\":\"$2" "$WORK/queue.json" | wc -l; }
 delivered() { "$BIN/stepcot" queue list --config "$WORK/node.xml" --json >"$WORK/queue.json" && [ "$(posted reading delivered)" = "$n" ] && [ "$(posted measurement delivered)" = "$(posted measurement '')" ]; }
 check "the queue says delivered for each" wait_until 60 delivered
+sed -n 's/^.*"id":"\([0-9a-f]*\)".*/\1/p' "$WORK/queue.json" >"$WORK/jobs"
+while read -r id; do "$BIN/stepcot" queue show "$id" --config "$WORK/node.xml" --json; done <"$WORK/jobs" >"$WORK/shown.json"
+equal "the store keeps each reading" "$(grep -c '"urn:stepcot:reading:1"' "$WORK/shown.json")" "$n"
+check "as its JSON Schema has it" python3 "$ROOT/tests/check_readings.py" "$ROOT/config/reading.schema.json" "$WORK/shown.json" --member reading
 measured=$(posted measurement delivered)
 read_images=$(grep -c 'event=read .*state=\(partial\|complete\)' "$WORK/node.log")
 equal "a measurement report was sent of each image that was read" "$measured" "$read_images"

@@ -288,7 +288,7 @@ static inline void case_evidence(cot_chain *chain)
         if (cot_answer_influences(a, n, &err) != COT_OK) abort();
         for (size_t k = 0, i = 0; k < s; k++)
             if (chain->answers[k].available)
-                a->influences[i] = (cot_influence){k, (i % 2 ? -0.3f : 0.4f) / (float)(i + 1)}, i++;
+                a->influences[i] = (cot_influence){k, (i % 2 ? -0.4f : 0.4f) / (float)(i + 1)}, i++;
         if (cot_answer_other(a, &err) != COT_OK) abort();
         a->other.available = true;
         a->other.answer = s % 2 ? a->answer : a->second;

@@ -334,6 +334,8 @@ TEST(a_chain_that_breaks_its_promises_is_not_written)
     CHECK_FAILS(cot_chain_to_json(&json, c, steps(), NULL, &err), COT_E_INPUT, "1 of 7 steps are missing");
     c->state = COT_CHAIN_REFUSED;
     CHECK_FAILS(cot_chain_to_json(&json, c, steps(), NULL, &err), COT_E_INPUT, "contradict");
+    strcpy(c->refusal_id, "body-part");
+    CHECK_FAILS(cot_chain_to_json(&json, c, steps(), NULL, &err), COT_E_INPUT, "refused, and yet step detection");
     cot_chain_destroy(c);
 }
 
