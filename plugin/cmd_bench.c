@@ -4,8 +4,8 @@
 #include "engine/engine.h"
 #include "opencl/opencl.h"
 #include "plugin/bench_file.h"
+#include "plugin/bench_reports.h"
 #include "plugin/cli.h"
-#include "plugin/reporting.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -20,15 +20,16 @@ static const char help[] =
     "Measures every stage of a reading on this machine and prints JSON lines: first what was measured on, then for "
     "each\n"
     "batch the median milliseconds of decode, preprocess, encoder, heads, evidence and report for the whole batch\n"
-    "(reading and measurement report and the fallback of each, written and linted), then each convolution and matrix\n"
-    "product with its share of the device's measured peak. Without FILE a drawn image of 2048 x 2048 pixels is "
-    "read.\n\n"
+    "(reading and measurement report and the fallback of each, written, linted and on disk), then each convolution\n"
+    "and matrix product with its share of the device's measured peak, then reports alone: in the two forms that a\n"
+    "destination is sent, and in all four. Without FILE a drawn image of 2048 x 2048 pixels is read.\n\n"
     "      --device X     part of an OpenCL platform or device name, or cpu, or gpu (default: the best)\n"
     "      --batch N,M    batch sizes, 1 to 256 (default 1,8)\n"
     "      --seconds S    time spent on each batch size (default 3)\n"
     "      --package DIR  model package (default: the demonstration model in the program)\n"
     "      --model WORD   student (default), teacher or both: which of the package's models reads behind the "
-    "encoder\n\n"
+    "encoder\n"
+    "      --reports      reports alone, no stages and no layers\n\n"
     "Examples:\n"
     "  stepcot bench > this-machine.jsonl\n"
     "  stepcot bench --device gpu --batch 1,8,64 --seconds 10 image.dcm\n\n"
@@ -39,15 +40,13 @@ typedef enum stage { DECODE, PREPROCESS, ENCODER, HEADS, EVIDENCE, REPORT, TOTAL
 static const char *const stage_names[STAGES] = {"decode",   "preprocess", "encoder", "heads",
                                                 "evidence", "report",     "total"};
 
-/* What a destination with default settings can be sent: the readings first. */
-enum { BENCH_FORMS = 4 };
-static const report_form bench_forms[BENCH_FORMS] = {FORM_READING, FORM_BASIC, FORM_3D, FORM_2D};
-
 typedef struct bench {
     cot_readers readers;
     const char *device_match, *package_dir, *file;
     unsigned batches[BATCHES_MOST], n_batches, most, seconds;
-    char folder[64], drawn[96], reports[BENCH_FORMS][96]; /* made by us, removed at the end */
+    bool only_reports;
+    char folder[64], drawn[96]; /* made by us, removed at the end */
+    bench_reports reports;
     cot_config *config;
     cot_steps *steps;
     cot_package *package;
@@ -66,8 +65,6 @@ static cot_status open_folder(bench *b, cot_error *err)
         return cot_fail(err, COT_E_IO, "no folder for temporary files can be made in /tmp");
     }
     snprintf(b->drawn, sizeof b->drawn, "%s/drawn.dcm", b->folder);
-    for (int k = 0; k < BENCH_FORMS; k++)
-        snprintf(b->reports[k], sizeof b->reports[k], "%s/%s.dcm", b->folder, reporting_form_name(bench_forms[k]));
     if (b->file) return COT_OK;
     b->file = b->drawn;
     return bench_file_write(b->drawn, DRAWN_SIDE, err);
@@ -86,13 +83,14 @@ static cot_status open_all(bench *b, cot_error *err)
     const cot_sandbox_limits limits = {b->config->decode_timeout_s, b->config->decode_memory_mib,
                                        cores > 0 && cores < 64 ? (unsigned)cores : 1};
     COT_TRY(cot_sandbox_create(&b->sandbox, &limits, b->steps, err));
+    b->reports = (bench_reports){b->sandbox, b->config, b->folder, b->file};
     options.match = b->device_match;
     options.cache_dir = cli_cache_folder(cache, sizeof cache) ? cache : NULL;
     COT_TRY(cot_device_open(&b->device, &options, err));
     COT_TRY(cot_model_create_for(&b->model, b->device, b->package, b->steps, b->readers, b->most, err));
     COT_TRY(cot_model_explain(b->model, true, false, err));
     cot_model_timing(b->model, true);
-    COT_TRY(cot_device_peak(b->device, 1.0, &b->peak, err));
+    if (!b->only_reports) COT_TRY(cot_device_peak(b->device, 1.0, &b->peak, err));
 done:
     return status;
 }
@@ -107,7 +105,7 @@ static void close_all(bench *b)
     cot_config_destroy(b->config);
     if (!b->folder[0]) return;
     unlink(b->drawn);
-    for (int k = 0; k < BENCH_FORMS; k++) unlink(b->reports[k]);
+    bench_reports_remove(&b->reports, b->most);
     rmdir(b->folder);
 }
 
@@ -163,7 +161,7 @@ static cot_status print_header(const bench *b, cot_error *err)
     ok = ok && cJSON_AddStringToObject(o, "device", cli_shown(clean, sizeof clean, device->name));
     ok = ok && cJSON_AddStringToObject(o, "driver", cli_shown(clean, sizeof clean, device->driver));
     ok = ok && cJSON_AddStringToObject(o, "gemm", cot_device_gemm(b->device) == COT_GEMM_TILE ? "tile" : "clblast");
-    ok = ok && add_number(o, "peak_gflops", b->peak);
+    ok = ok && (b->only_reports || add_number(o, "peak_gflops", b->peak));
     ok = ok && cJSON_AddStringToObject(o, "model", cli_shown(clean, sizeof clean, reader->name)) &&
          cJSON_AddStringToObject(o, "reader", cot_readers_name(b->readers));
     ok = ok && cJSON_AddStringToObject(o, "image", b->file == b->drawn ? "drawn" : "file");
@@ -178,26 +176,44 @@ static double now_ms(void)
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
-/* As the worker does, for a destination that takes both reports; each goes through lint. */
-static cot_status write_reports(bench *b, const cot_decoded *decoded, cot_chain *const *chains, size_t n,
-                                cot_error *err)
+/* A batch from files to chains. */
+typedef struct batch {
+    size_t n;
+    cot_decoded decoded[BATCH_MOST];
+    cot_chain *chains[BATCH_MOST];
+} batch;
+
+static void batch_fini(batch *all)
 {
-    cot_status status = COT_OK;
-    for (size_t i = 0; i < n && reporting_possible(&decoded[i]); i++) {
-        cot_report_order orders[BENCH_FORMS];
-        const size_t m = cot_report_measurable(chains[i]) ? BENCH_FORMS : BENCH_FORMS / 2;
-        for (size_t k = 0; k < m; k++)
-            orders[k] = (cot_report_order){.path = b->reports[k],
-                                           .source = b->file,
-                                           .dataset_sha256 = decoded[i].head.dataset_sha256,
-                                           .chain = chains[i],
-                                           .now_utc = (int64_t)time(NULL),
-                                           .options = reporting_form_options(b->config, bench_forms[k])};
-        COT_TRY(cot_sandbox_reports(b->sandbox, orders, m, err));
-        for (size_t k = 0; k < m; k++)
-            if (orders[k].error.status != COT_OK)
-                return cot_fail(err, orders[k].error.status, "%s", orders[k].error.text);
+    for (size_t i = 0; i < all->n; i++) {
+        cot_decoded_fini(&all->decoded[i]);
+        cot_chain_destroy(all->chains[i]);
     }
+    all->n = 0;
+}
+
+static cot_status read_batch(bench *b, batch *all, size_t n, double ms[STAGES], cot_error *err)
+{
+    cot_status status;
+    const char *paths[BATCH_MOST];
+    cot_picture pictures[BATCH_MOST];
+    memset(all, 0, sizeof *all);
+    for (size_t i = 0; i < n; i++) paths[i] = b->file;
+    const double start = now_ms();
+    COT_TRY(cot_sandbox_decode(b->sandbox, paths, n, true, all->decoded, err));
+    ms[DECODE] = now_ms() - start;
+    all->n = n;
+    for (size_t i = 0; i < n; i++) {
+        const cot_decoded *d = &all->decoded[i];
+        if (!d->grey) return cot_fail(err, d->status == COT_OK ? COT_E_INPUT : d->status, "%s", d->text);
+        pictures[i] = reporting_picture(d);
+    }
+    COT_TRY(cot_model_read(b->model, all->chains, pictures, n, err));
+    const cot_model_times times = cot_model_times_read(b->model);
+    ms[PREPROCESS] = times.preprocess;
+    ms[ENCODER] = times.encoder;
+    ms[HEADS] = times.heads;
+    ms[EVIDENCE] = times.evidence;
 done:
     return status;
 }
@@ -205,38 +221,16 @@ done:
 /* One batch through all stages; ms[] per stage. */
 static cot_status run_once(bench *b, size_t n, double ms[STAGES], cot_error *err)
 {
+    static batch all;
     cot_status status;
-    const char *paths[BATCH_MOST];
-    cot_decoded decoded[BATCH_MOST] = {0};
-    cot_picture pictures[BATCH_MOST];
-    cot_chain *chains[BATCH_MOST] = {0};
-    for (size_t i = 0; i < n; i++) paths[i] = b->file;
     const double start = now_ms();
-    COT_TRY(cot_sandbox_decode(b->sandbox, paths, n, true, decoded, err));
-    ms[DECODE] = now_ms() - start;
-    for (size_t i = 0; i < n; i++) {
-        if (!decoded[i].grey) {
-            status =
-                cot_fail(err, decoded[i].status == COT_OK ? COT_E_INPUT : decoded[i].status, "%s", decoded[i].text);
-            goto done;
-        }
-        pictures[i] = reporting_picture(&decoded[i]);
-    }
-    COT_TRY(cot_model_read(b->model, chains, pictures, n, err));
-    const cot_model_times times = cot_model_times_read(b->model);
-    ms[PREPROCESS] = times.preprocess;
-    ms[ENCODER] = times.encoder;
-    ms[HEADS] = times.heads;
-    ms[EVIDENCE] = times.evidence;
+    COT_TRY(read_batch(b, &all, n, ms, err));
     const double read = now_ms();
-    COT_TRY(write_reports(b, decoded, chains, n, err));
+    COT_TRY(bench_reports_write(&b->reports, all.decoded, all.chains, n, BENCH_FORMS, err));
     ms[REPORT] = now_ms() - read;
     ms[TOTAL] = now_ms() - start;
 done:
-    for (size_t i = 0; i < n; i++) {
-        cot_decoded_fini(&decoded[i]);
-        cot_chain_destroy(chains[i]);
-    }
+    batch_fini(&all);
     return status;
 }
 
@@ -264,7 +258,7 @@ static cot_status print_stages(size_t n, double all[STAGES][RUNS_MOST], size_t r
 }
 
 /* Warms up once, then repeats for the asked seconds, three times at least. */
-static cot_status run_batch(bench *b, size_t n, cot_error *err)
+static cot_status run_stages(bench *b, size_t n, cot_error *err)
 {
     static double all[STAGES][RUNS_MOST];
     cot_status status;
@@ -280,6 +274,49 @@ static cot_status run_batch(bench *b, size_t n, cot_error *err)
     COT_TRY(print_stages(n, all, runs, err));
     COT_TRY(cot_model_bench_layers(b->model, n, b->peak, stdout, err));
     fflush(stdout);
+done:
+    return status;
+}
+
+/* ---- reports alone ---- */
+static cot_status print_reports(size_t n, size_t forms, double *ms, size_t runs, cot_error *err)
+{
+    qsort(ms, runs, sizeof *ms, by_value);
+    cJSON *o = cJSON_CreateObject();
+    bool ok = cJSON_AddStringToObject(o, "kind", "reports") && cJSON_AddNumberToObject(o, "batch", (double)n) &&
+              cJSON_AddNumberToObject(o, "forms", (double)forms) && cJSON_AddNumberToObject(o, "runs", (double)runs);
+    ok = ok && add_number(o, "ms", ms[runs / 2]) && add_number(o, "ms_per_image", ms[runs / 2] / (double)n) &&
+         add_number(o, "best_ms_per_image", ms[0] / (double)n);
+    return print_json(o, ok, err);
+}
+
+static cot_status run_reports(bench *b, size_t n, size_t forms, cot_error *err)
+{
+    static batch all;
+    static double ms[RUNS_MOST];
+    cot_status status;
+    double stages[STAGES];
+    size_t runs = 0;
+    COT_TRY(read_batch(b, &all, n, stages, err));
+    COT_TRY(bench_reports_write(&b->reports, all.decoded, all.chains, n, forms, err));
+    const double end = now_ms() + b->seconds * 1e3;
+    while (runs < RUNS_MOST && (runs < 3 || now_ms() < end)) {
+        const double start = now_ms();
+        COT_TRY(bench_reports_write(&b->reports, all.decoded, all.chains, n, forms, err));
+        ms[runs++] = now_ms() - start;
+    }
+    COT_TRY(print_reports(n, forms, ms, runs, err));
+done:
+    batch_fini(&all);
+    return status;
+}
+
+static cot_status run_batch(bench *b, size_t n, cot_error *err)
+{
+    cot_status status = COT_OK;
+    if (!b->only_reports) COT_TRY(run_stages(b, n, err));
+    COT_TRY(run_reports(b, n, BENCH_FORMS_SENT, err));
+    COT_TRY(run_reports(b, n, BENCH_FORMS, err));
 done:
     return status;
 }
@@ -321,7 +358,7 @@ int cot_cmd_bench(int argc, char **argv)
     const cli_option options[] = {
         {"device", 0, "X", NULL, &b.device_match, NULL, 0}, {"batch", 0, "N,M", NULL, &batches, NULL, 0},
         {"seconds", 0, "S", NULL, NULL, &b.seconds, 3600},  {"package", 0, "DIR", NULL, &b.package_dir, NULL, 0},
-        {"model", 0, "WORD", NULL, &model_word, NULL, 0},
+        {"model", 0, "WORD", NULL, &model_word, NULL, 0},   {"reports", 0, NULL, &b.only_reports, NULL, NULL, 0},
     };
     if (argc > 15) return cli_usage("bench", "too many arguments");
     if (!cli_parse(argc, argv, options, sizeof options / sizeof *options, help, words, &n, &code)) return code;

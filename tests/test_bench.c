@@ -63,11 +63,32 @@ TEST(bench_prints_header_stages_and_layers)
             "\"evidence_ms\":", "\"report_ms\":",     "\"total_ms\":"};
         REQUIRE(stages);
         CHECK_NUMBER(number_in(stages, "stages", "\"batch\":"), batch);
-        for (size_t i = 0; i < 6; i++) CHECK(number_in(stages, "stages", names[i]) > 0);
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) CHECK(number_in(stages, "stages", names[i]) > 0);
         CHECK(number_in(stages, "\"kind\":\"conv\"", "\"share_of_peak\":") > 0);
         stages = strstr(stages + 1, "\"kind\":\"stages\"");
     }
     CHECK(stages == NULL);
+}
+
+TEST(bench_measures_reports_alone)
+{
+    static char out[OUTPUT_MOST];
+    CHECK_NUMBER(
+        run_bench(out, (const char *const[]){"--device", "cpu", "--batch", "3", "--seconds", "1", "--reports", NULL}),
+        0);
+    CHECK(strstr(out, "\"kind\":\"stages\"") == NULL);
+    CHECK(strstr(out, "\"kind\":\"gemm\"") == NULL);
+    const char *line = strstr(out, "\"kind\":\"reports\"");
+    for (int forms = 2; forms <= 4; forms += 2) {
+        REQUIRE(line);
+        CHECK_NUMBER(number_in(line, "reports", "\"batch\":"), 3);
+        CHECK_NUMBER(number_in(line, "reports", "\"forms\":"), forms);
+        CHECK(number_in(line, "reports", "\"runs\":") >= 3);
+        const double all = number_in(line, "reports", "\"ms\":");
+        CHECK_NEAR(number_in(line, "reports", "\"ms_per_image\":"), all / 3, 0.001);
+        line = strstr(line + 1, "\"kind\":\"reports\"");
+    }
+    CHECK(line == NULL);
 }
 
 TEST(bench_refuses_what_cannot_be)
