@@ -59,6 +59,7 @@ static const char
 
 static const value run_values[] = {RUN("seed", VALUE_SEED, seed, NULL),
                                    RUN("best", VALUE_FLAG, best_auc, best_words),
+                                   RUN("refit", VALUE_FLAG, refit, mirror_words),
                                    RUN("weights", VALUE_FLAG, weights_f32, weights_words),
                                    RUN("keep", VALUE_COUNT, keep, NULL),
                                    RUN("min-labels", VALUE_COUNT, min_labels, NULL),

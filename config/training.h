@@ -38,6 +38,7 @@ typedef struct cot_training_stage {
 typedef struct cot_training {
     uint64_t seed;
     bool best_auc;         /* the best model is that of the best mean AUC, not accuracy, over validation steps */
+    bool refit;            /* learn the validation images as well, keep the last epoch: of a recipe chosen without them */
     bool weights_f32;      /* the package's type; else F16 */
     unsigned keep;         /* checkpoints kept besides the newest */
     unsigned min_labels;   /* a step with fewer labelled training images is not taught: not available in readings */

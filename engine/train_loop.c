@@ -123,7 +123,10 @@ static cot_status validate(running *r, train_epoch *e, cot_error *err)
     e->steps = r->steps;
     COT_TRY(l->learner.logits(l->learner.self, r->logits, l->validation, l->n_validation, err));
     COT_TRY(validation_of(r->steps, &e->accuracy, &e->auc, l->data, r->logits, l->validation, l->n_validation, err));
-    e->best = schedule_tell(&r->schedule, l->training->best_auc ? e->auc : e->accuracy);
+    /* what was learnt judges nothing: the last epoch is kept, no rate falls, nothing stops early */
+    e->best = schedule_tell(&r->schedule, l->training->refit      ? (double)e->epoch
+                                          : l->training->best_auc ? e->auc
+                                                                  : e->accuracy);
 done:
     return status;
 }

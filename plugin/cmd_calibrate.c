@@ -8,7 +8,8 @@
 #include <sys/stat.h>
 
 static const char help[] =
-    "Usage: stepcot calibrate PACKAGE --manifest FILE [OPTIONS]\n\n"
+    "Usage: stepcot calibrate PACKAGE --manifest FILE [OPTIONS]\n"
+    "       stepcot calibrate PACKAGE --like PACKAGE [OPTIONS]\n\n"
     "Fits one temperature per step on the validation split, so that a certainty of 80 % is right in about 8 of 10 "
     "such\nimages, writes them into the package's model.json and prints the calibration error (ECE) before and after.\n"
     "Readings with the package then give calibrated certainties and say so; answers stay the same.\n"
@@ -16,6 +17,9 @@ static const char help[] =
     "      --manifest FILE  the labelled images (stepcot data import)\n"
     "      --model WORD     student (default) or teacher: whose certainties; each has its own temperatures\n"
     "      --split WORD     the images to fit on: validation (default) or train\n"
+    "      --like PACKAGE   no manifest: take the temperatures of a calibrated package of the same recipe; for a "
+    "model\n"
+    "                       that has learnt the validation images as well (train --refit yes)\n"
     "  -o, --output DIR     write the calibrated package there (must not exist) and leave PACKAGE as it is\n"
     "      --dry-run        print, write nothing\n"
     "      --images DIR     where the manifest's images are, when not where it says\n"
@@ -27,10 +31,15 @@ static const char help[] =
     "system.\n" COT_NOT_A_DEVICE "\n";
 
 typedef struct calibrate_words {
-    const char *package, *manifest, *model, *split, *output;
+    const char *package, *manifest, *like, *model, *split, *output;
     bool dry;
     cot_readers readers;
 } calibrate_words;
+
+static const char *reader_word(const calibrate_words *w)
+{
+    return w->readers == COT_READ_TEACHER ? "teacher" : "student";
+}
 
 typedef struct calibrated {
     bool done;
@@ -75,21 +84,22 @@ static cJSON *describe(const evaluating *e, const evaluation *v, const calibrate
     return NULL;
 }
 
-/* calibration.READER of model.json; weights and everything else stay. */
-static cot_status store(const calibrate_words *w, const evaluating *e, const evaluation *v, const calibrated *c,
-                        cot_error *err)
+/* calibration.READER of model.json, which `part` becomes; weights and everything else stay. */
+static cot_status store(const calibrate_words *w, const cot_steps *steps, cJSON *part, cot_error *err)
 {
     cot_status status;
     cot_package *package = NULL, *again = NULL;
-    COT_TRY(cot_package_open(&package, w->package, e->steps, err));
+    COT_TRY(cot_package_open(&package, w->package, steps, err));
     const safetensors *weights = package_source(package, "").file;
     cJSON *card = package_card(package)->json, *all = cJSON_GetObjectItemCaseSensitive(card, "calibration");
     if (!all) all = cJSON_AddObjectToObject(card, "calibration");
     cJSON *metrics = cJSON_GetObjectItemCaseSensitive(card, "metrics");
-    if (!all || !package_card_set(all, v->reader_word, describe(e, v, c)) ||
-        (metrics && w->readers == COT_READ_STUDENT &&
-         !package_card_set(metrics, "certainty",
-                           cJSON_CreateString("softmax, calibrated by temperature where calibration has one")))) {
+    const bool stored = all && package_card_set(all, reader_word(w), part);
+    if (stored) part = NULL;
+    if (!stored || (metrics && w->readers != COT_READ_TEACHER &&
+                    !package_card_set(metrics, "certainty",
+                                      cJSON_CreateString("softmax, calibrated by temperature where calibration has "
+                                                         "one")))) {
         status = cot_fail(err, COT_E_MEMORY, "no memory for model.json");
         goto done;
     }
@@ -97,8 +107,9 @@ static cot_status store(const calibrate_words *w, const evaluating *e, const eva
         COT_TRY(package_write(w->output, card, safetensors_at(weights, 0), safetensors_count(weights), false, err));
     else
         COT_TRY(package_write_card(w->package, card, err));
-    COT_TRY(cot_package_open(&again, w->output ? w->output : w->package, e->steps, err));
+    COT_TRY(cot_package_open(&again, w->output ? w->output : w->package, steps, err));
 done:
+    cJSON_Delete(part);
     cot_package_close(package);
     cot_package_close(again);
     return status;
@@ -117,6 +128,24 @@ static void print(const evaluating *e, const evaluation *v, const calibrated *c)
            COT_PROGRAM);
 }
 
+/* Images that were learnt make a model look surer than it is. */
+static cot_status refuse_learnt(const calibrate_words *w, const evaluating *e, cot_error *err)
+{
+    cot_status status;
+    cot_package *package = NULL;
+    COT_TRY(cot_package_open(&package, w->package, e->steps, err));
+    const cJSON *recipe = cJSON_GetObjectItemCaseSensitive(package_card(package)->json, "recipe");
+    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(recipe, "refit")))
+        status =
+            cot_fail(err, COT_E_INPUT,
+                     "%s has learnt the validation images (refit), on which it looks surer than it is. Calibrate a "
+                     "run of the same recipe without --refit, then say --like with that package",
+                     w->package);
+done:
+    cot_package_close(package);
+    return status;
+}
+
 static int run(const calibrate_words *w, evaluating *e)
 {
     cot_status status;
@@ -125,6 +154,7 @@ static int run(const calibrate_words *w, evaluating *e)
     calibrated *c = NULL;
     const evaluation_order order = {.package = w->package, .readers = w->readers};
     COT_TRY(evaluating_open(e, &err));
+    COT_TRY(refuse_learnt(w, e, &err));
     COT_TRY(evaluation_run(&v, e, &order, &err));
     c = calloc(v.n_steps + 1, sizeof *c);
     if (!c) {
@@ -132,7 +162,7 @@ static int run(const calibrate_words *w, evaluating *e)
         goto done;
     }
     COT_TRY(fit(c, &v, &err));
-    if (!w->dry) COT_TRY(store(w, e, &v, c, &err));
+    if (!w->dry) COT_TRY(store(w, e->steps, describe(e, &v, c), &err));
     print(e, &v, c);
 done:
     free(c);
@@ -141,11 +171,66 @@ done:
     return status == COT_OK ? EXIT_SUCCESS : cli_failure("calibrate", &err);
 }
 
+/* ---- --like: temperatures of another package ---- */
+static cot_status copy_of(cJSON **out, const calibrate_words *w, const cot_steps *steps, cot_error *err)
+{
+    cot_status status;
+    cot_package *like = NULL;
+    COT_TRY(cot_package_open(&like, w->like, steps, err));
+    const cot_reader *who = cot_package_reader(like);
+    const cJSON *all = cJSON_GetObjectItemCaseSensitive(package_card(like)->json, "calibration"),
+                *part = cJSON_GetObjectItemCaseSensitive(all, reader_word(w));
+    cJSON *copy = part ? cJSON_Duplicate(part, true) : NULL, *from;
+    if (!part) {
+        status = cot_fail(err, COT_E_MODEL,
+                          "%s: the %s of this package is not calibrated. Calibrate it first: %s "
+                          "calibrate %s --manifest FILE",
+                          w->like, reader_word(w), COT_PROGRAM, w->like);
+        goto done;
+    }
+    cJSON_DeleteItemFromObjectCaseSensitive(copy, "like");
+    if (!copy || !(from = cJSON_AddObjectToObject(copy, "like")) || !cJSON_AddStringToObject(from, "name", who->name) ||
+        !cJSON_AddStringToObject(from, "version", who->version) ||
+        !cJSON_AddStringToObject(from, "package_sha256", who->package_sha256)) {
+        cJSON_Delete(copy);
+        status = cot_fail(err, COT_E_MEMORY, "no memory for model.json");
+        goto done;
+    }
+    *out = copy;
+done:
+    cot_package_close(like);
+    return status;
+}
+
+static int run_like(const calibrate_words *w, const evaluating *e)
+{
+    cot_status status;
+    cot_error err = COT_ERROR_INIT;
+    cot_steps *steps = NULL;
+    cJSON *copy = NULL;
+    COT_TRY(cot_steps_load(&steps, e->steps_path, &err));
+    COT_TRY(copy_of(&copy, w, steps, &err));
+    const cJSON *t;
+    cJSON_ArrayForEach(t, cJSON_GetObjectItemCaseSensitive(copy, "temperature"))
+        printf("%-14s temperature %.3f\n", t->string, t->valuedouble);
+    printf("Fitted for %s, not for this model: `%s evaluate --split test` says what it is worth.\n", w->like,
+           COT_PROGRAM);
+    if (!w->dry) {
+        status = store(w, steps, copy, &err);
+        copy = NULL;
+    }
+done:
+    cJSON_Delete(copy);
+    cot_steps_destroy(steps);
+    return status == COT_OK ? EXIT_SUCCESS : cli_failure("calibrate", &err);
+}
+
 /* NULL, or what is wrong. */
 static const char *take_words(calibrate_words *w, evaluating *e, const char *const *words, size_t n)
 {
     struct stat st;
-    if (n != 1 || !w->manifest) return "name one PACKAGE, and --manifest FILE for the images to fit on";
+    if (n != 1 || !w->manifest == !w->like)
+        return "name one PACKAGE, and --manifest FILE for the images to fit on, or --like PACKAGE";
     w->package = words[0];
     e->manifest_path = w->manifest;
     e->split = !strcmp(w->split, "train") ? COT_TRAIN : COT_VALIDATION;
@@ -165,6 +250,7 @@ int cot_cmd_calibrate(int argc, char **argv)
     evaluating e = {.command = "calibrate"};
     const cli_option options[] = {
         {"manifest", 0, "FILE", NULL, &w.manifest, NULL, 0},
+        {"like", 0, "PACKAGE", NULL, &w.like, NULL, 0},
         {"model", 0, "student|teacher", NULL, &w.model, NULL, 0},
         {"split", 0, "validation|train", NULL, &w.split, NULL, 0},
         {"output", 'o', "DIR", NULL, &w.output, NULL, 0},
@@ -178,7 +264,7 @@ int cot_cmd_calibrate(int argc, char **argv)
     const char **words = calloc((size_t)argc + 1, sizeof *words);
     if (words && cli_parse(argc, argv, options, sizeof options / sizeof *options, help, words, &n, &code)) {
         const char *wrong = take_words(&w, &e, words, n);
-        code = wrong ? cli_usage("calibrate", "%s", wrong) : run(&w, &e);
+        code = wrong ? cli_usage("calibrate", "%s", wrong) : w.like ? run_like(&w, &e) : run(&w, &e);
     }
     free(words);
     return code;

@@ -53,7 +53,8 @@ static void choose_rows(train_job *j)
     train_loop *l = &j->loop;
     size_t n = 0;
     for (size_t i = 0; i < j->manifest->n; i++) {
-        if (j->manifest->cases[i].split != COT_TRAIN) continue;
+        const cot_split split = j->manifest->cases[i].split;
+        if (split != COT_TRAIN && !(j->request->training.refit && split == COT_VALIDATION)) continue;
         if (labelled_at_all(j, i))
             j->rows[n++] = i;
         else
@@ -117,7 +118,7 @@ cot_status train_labels_prepare(train_job *job, cot_error *err)
     job->classes = calloc(steps + 1, sizeof *job->classes);
     job->supervised = calloc(steps + 1, sizeof *job->supervised);
     job->labels = calloc(n * steps + 1, sizeof *job->labels);
-    job->rows = calloc(n + 1, sizeof *job->rows);
+    job->rows = calloc(2 * n + 1, sizeof *job->rows); /* a refit has its validation images twice */
     if (!job->classes || !job->supervised || !job->labels || !job->rows)
         return cot_fail(err, COT_E_MEMORY, "training: no memory for %zu images", n);
     for (size_t s = 0; s < steps; s++) job->classes[s] = job->steps->steps[s].n_options;

@@ -23,7 +23,7 @@ static size_t classes_taught(const train_job *j, char *text, size_t size)
 
 static void describe(char text[1025], const train_job *j, const run_state *state)
 {
-    char taught[300], start[200];
+    char taught[300], start[200], data[160], kept[120];
     const cot_training *t = &j->request->training;
     const cot_training_stage *s = &t->stage[j->request->stage];
     classes_taught(j, taught, sizeof taught);
@@ -32,16 +32,25 @@ static void describe(char text[1025], const train_job *j, const run_state *state
                  cot_package_reader(j->init)->version);
     else
         snprintf(start, sizeof start, "from scratch");
+    if (t->refit) {
+        snprintf(data, sizeof data, "%zu images, the %zu on which the recipe was chosen among them", j->loop.n_train,
+                 j->loop.n_validation);
+        snprintf(kept, sizeof kept, "the last of %llu epochs", (unsigned long long)state->epoch);
+    } else {
+        snprintf(data, sizeof data, "%zu images, validated on %zu images of other patients", j->loop.n_train,
+                 j->loop.n_validation);
+        snprintf(kept, sizeof kept, "epoch %llu of %llu had the best mean validation %s",
+                 (unsigned long long)state->schedule.best_epoch, (unsigned long long)state->epoch,
+                 t->best_auc ? "AUC" : "accuracy");
+    }
     snprintf(
         text, 1025,
-        "Stage %s, trained %s by %s %s on %.160s: %zu images, validated on %zu images of other patients. Taught steps: "
+        "Stage %s, trained %s by %s %s on %.160s: %s. Taught steps: "
         "%s; the answers to all other steps are untrained and not reported. AdamW, %s to %g, weight decay %g, batch "
-        "%u, seed %llu; epoch %llu of %llu had the best mean validation %s.",
+        "%u, seed %llu; %s.",
         cot_stage_name(j->request->stage), start, COT_PROGRAM, COT_VERSION,
-        j->manifest->title[0] ? j->manifest->title : "a manifest without a title", j->loop.n_train,
-        j->loop.n_validation, taught, cot_schedule_name(s->schedule), s->lr, s->weight_decay, s->batch,
-        (unsigned long long)t->seed, (unsigned long long)state->schedule.best_epoch, (unsigned long long)state->epoch,
-        t->best_auc ? "AUC" : "accuracy");
+        j->manifest->title[0] ? j->manifest->title : "a manifest without a title", data, taught,
+        cot_schedule_name(s->schedule), s->lr, s->weight_decay, s->batch, (unsigned long long)t->seed, kept);
 }
 
 static void attribute(char text[1025], const cot_manifest *m)
@@ -57,10 +66,14 @@ static cJSON *metrics_of(const train_job *j, const cJSON *lines, const run_state
     const cJSON *line = train_log_epoch(lines, (double)state->schedule.best_epoch);
     const cJSON *validation = cJSON_GetObjectItemCaseSensitive(line, "validation"),
                 *steps = cJSON_GetObjectItemCaseSensitive(validation, "steps"), *step;
+    const bool refit = j->request->training.refit;
     char how[200];
     cJSON *metrics = cJSON_CreateObject();
-    snprintf(how, sizeof how, "%zu images of patients that are not in training", j->loop.n_validation);
+    snprintf(how, sizeof how,
+             refit ? "none: its %zu images were learnt as well" : "%zu images of patients that are not in training",
+             j->loop.n_validation);
     bool ok = metrics && cJSON_AddStringToObject(metrics, "validation", how);
+    if (refit) steps = NULL; /* of images that were learnt */
     cJSON_ArrayForEach(step, steps)
     {
         static const char *const keys[] = {"accuracy", "auc"};
@@ -71,11 +84,13 @@ static cJSON *metrics_of(const train_job *j, const cJSON *lines, const run_state
             if (cJSON_IsNumber(value)) ok = cJSON_AddNumberToObject(metrics, key, value->valuedouble);
         }
     }
-    ok = ok &&
-         cJSON_AddStringToObject(metrics, "caveat",
-                                 "Measured on the validation patients on whom the epoch was chosen: better than on new "
-                                 "patients.") &&
-         cJSON_AddStringToObject(metrics, "certainty", "raw softmax, not calibrated");
+    ok =
+        ok &&
+        cJSON_AddStringToObject(metrics, "caveat",
+                                refit ? "What the recipe is worth says a run of it without the validation images."
+                                      : "Measured on the validation patients on whom the epoch was chosen: better than "
+                                        "on new patients.") &&
+        cJSON_AddStringToObject(metrics, "certainty", "raw softmax, not calibrated");
     if (ok) return metrics;
     cJSON_Delete(metrics);
     return NULL;
@@ -96,6 +111,7 @@ static cJSON *recipe_of(const train_job *j, const run_state *state)
     ok = ok && cJSON_AddStringToObject(recipe, "stage", cot_stage_name(j->request->stage)) &&
          cJSON_AddNumberToObject(recipe, "epochs", (double)state->epoch) &&
          cJSON_AddNumberToObject(recipe, "best_epoch", (double)state->schedule.best_epoch) &&
+         cJSON_AddBoolToObject(recipe, "refit", training.refit) &&
          cJSON_AddStringToObject(recipe, "manifest_sha256", j->manifest->sha256) &&
          cJSON_AddStringToObject(recipe, "manifest", j->manifest->made) &&
          cJSON_AddStringToObject(recipe, "training_xml", xml);

@@ -143,7 +143,9 @@ static cot_status figures_part(FILE *f, const train_job *j, cot_error *err)
     e.device = j->device;
     COT_TRY(evaluation_run(&v, &e, &order, err));
     COT_TRY(evaluation_scores(&scores, &v, DRAWS, 1, err));
-    fputs("<h2>The model of the best epoch on the validation images</h2>\n", f);
+    fputs(j->request->training.refit ? "<h2>The model on the validation images, which it has learnt</h2>\n"
+                                     : "<h2>The model of the best epoch on the validation images</h2>\n",
+          f);
     COT_TRY(evaluation_figures(f, &e, &v, scores, err));
 done:
     e.device = NULL; /* the run's */
@@ -162,9 +164,15 @@ static void head_part(FILE *f, const train_job *j, const run_state *state)
     fprintf(f, ": %zu training and %zu validation images", j->loop.n_train, j->loop.n_validation);
     if (j->unlabelled)
         fprintf(f, "; %zu training images have no label that is taught and were left out", j->unlabelled);
-    fprintf(f, ". Epoch %llu of %llu was the best on validation. Seed %llu.</p>\n<p>Taught steps:",
-            (unsigned long long)state->schedule.best_epoch, (unsigned long long)state->epoch,
-            (unsigned long long)j->request->training.seed);
+    if (j->request->training.refit)
+        fputs(
+            ". The validation images were learnt as well: what is called validation below shows no more than that. The "
+            "last epoch was kept.",
+            f);
+    else
+        fprintf(f, ". Epoch %llu of %llu was the best on validation.", (unsigned long long)state->schedule.best_epoch,
+                (unsigned long long)state->epoch);
+    fprintf(f, " Seed %llu.</p>\n<p>Taught steps:", (unsigned long long)j->request->training.seed);
     for (size_t s = 0, n = 0; s < j->steps->n_steps; s++)
         if (j->supervised[s]) {
             fputs(n++ ? ", " : " ", f);

@@ -225,6 +225,34 @@ TEST(teacher_and_student_learn_on_frozen_features_and_go_on_after_a_kill)
                  0);
 }
 
+TEST(a_refit_learns_the_validation_images_and_keeps_the_last_epoch)
+{
+    char path[160];
+    cot_package *package = NULL;
+    cot_steps *steps = NULL;
+    first_run();
+    CHECK_SAYS(BEGIN "-o refit --epochs 3 --lr 0.01 --refit yes", 0, "refit/model is the model of epoch 3");
+    REQUIRE_OK(cot_steps_load(&steps, NULL, &err));
+    snprintf(path, sizeof path, "%s/refit/model", world.folder);
+    REQUIRE_OK(cot_package_open(&package, path, steps, &err));
+    CHECK_HAS(package_card(package)->training, "48 images, the 12 on which the recipe was chosen among them");
+    CHECK_HAS(package_card(package)->training, "the last of 3 epochs");
+    const cJSON *metrics = cJSON_GetObjectItem(package_card(package)->json, "metrics");
+    CHECK(metrics && !cJSON_GetObjectItem(metrics, "detection_auc"));
+    cot_package_close(package);
+    cot_steps_destroy(steps);
+    CHECK(command("grep -q 'which it has learnt' refit/report%s%s", ".html", ""));
+    /* its certainties cannot be fitted on what it learnt, but on a run of the same recipe without it */
+    CHECK(world_run(&world, cot_cmd_calibrate, "calibrate refit/model --manifest manifest.jsonl") == 1);
+    CHECK(command("grep -q 'has learnt the validation images' %s%s", "output.txt", ""));
+    CHECK(world_run(&world, cot_cmd_calibrate, "calibrate whole/model --manifest manifest.jsonl -o sibling") == 0);
+    CHECK(world_run(&world, cot_cmd_calibrate, "calibrate refit/model --like sibling -o refitted") == 0);
+    CHECK(
+        command("grep -q '\"like\"' refitted/model.json && grep -q '\"temperature\"' %s/model.json%s", "refitted", ""));
+    CHECK(world_run(&world, cot_cmd_calibrate, "calibrate refit/model --like whole/model -o x") == 4);
+    CHECK(command("grep -q 'is not calibrated' %s%s", "output.txt", ""));
+}
+
 /* Boxes: their loss is in the log and falls, the layer that reads them is in checkpoints (so that a resume is the same) and
  * not in the package. */
 TEST(boxes_teach_places_and_stay_out_of_the_package)
