@@ -120,7 +120,7 @@ done:
     return status;
 }
 
-static cot_status sync_folder_of(const char *path, cot_error *err)
+cot_status cot_folder_sync(const char *path, cot_error *err)
 {
     char folder[1100];
     const char *slash = strrchr(path, '/');
@@ -142,7 +142,7 @@ static cot_status io_failure(cot_error *err, const char *what, const char *path)
                     full ? ". Free space on that disk" : "");
 }
 
-cot_status cot_file_write_durable(const char *path, const void *data, size_t size, cot_error *err)
+cot_status cot_file_write_synced(const char *path, const void *data, size_t size, cot_error *err)
 {
     cot_status status = COT_OK;
     char draft[1100];
@@ -170,11 +170,16 @@ cot_status cot_file_write_durable(const char *path, const void *data, size_t siz
         status = io_failure(err, "put in place", path);
         goto done;
     }
-    COT_TRY(sync_folder_of(path, err));
 done:
     if (fd >= 0) close(fd);
     if (status != COT_OK) unlink(draft);
     return status;
+}
+
+cot_status cot_file_write_durable(const char *path, const void *data, size_t size, cot_error *err)
+{
+    const cot_status status = cot_file_write_synced(path, data, size, err);
+    return status == COT_OK ? cot_folder_sync(path, err) : status;
 }
 
 /* ---- digests ---- */

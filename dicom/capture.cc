@@ -167,7 +167,7 @@ try {
     job_identify(job, digest);
     job_set_time(job, now_utc);
     const std::string bytes = capture_bytes(job, pixels, facts.transfer_syntax);
-    const cot_status status = cot_file_write_durable(path, bytes.data(), bytes.size(), err);
+    const cot_status status = job_put(path, bytes, *options, err);
     if (status == COT_OK) *made = job.made;
     return status;
 } catch (const report_failure &failure) {

@@ -142,6 +142,7 @@ typedef struct cot_report_options {
     bool comprehensive;        /* measurement: Comprehensive SR instead of Comprehensive 3D SR; the same content */
     bool by_reference;         /* measurement: premises as by-reference items (some readers cannot open those) */
     uint64_t capture_steps;    /* capture: bit s: the regions of step s (0-based) are drawn; 0: those of all */
+    bool folder_later;         /* the file is synced, its folder is not: the caller does that, for many reports at once */
 } cot_report_options;
 typedef struct cot_report_made { char sop_class[65], sop_instance[65], series[65], study[65]; } cot_report_made;
 /* Writes the report of `chain` about the image in `source` (guarded Part 10 file) to `path`, fsynced.

@@ -213,6 +213,12 @@ static std::string report_bytes(const report_job &job)
     return job_file(file);
 }
 
+cot_status job_put(const char *path, const std::string &bytes, const cot_report_options &options, cot_error *err)
+{
+    return (options.folder_later ? cot_file_write_synced : cot_file_write_durable)(path, bytes.data(), bytes.size(),
+                                                                                   err);
+}
+
 /* ---- the entry ---- */
 static void read_images(report_job &job, const cot_report_image *images, size_t n)
 {
@@ -245,7 +251,7 @@ try {
     job_set_time(job, now_utc);
     read_predecessor(job);
     const std::string bytes = report_bytes(job);
-    const cot_status status = cot_file_write_durable(path, bytes.data(), bytes.size(), err);
+    const cot_status status = job_put(path, bytes, *options, err);
     if (status == COT_OK) *made = job.made;
     return status;
 } catch (const report_failure &failure) {

@@ -84,6 +84,7 @@ std::string uid_of(const report_job &job, const std::string &name);
 void job_identify(report_job &job, const std::string &content);
 void job_set_time(report_job &job, int64_t now_utc);
 std::string job_file(DcmFileFormat &file); /* as Part 10, explicit little endian */
+cot_status job_put(const char *path, const std::string &bytes, const cot_report_options &options, cot_error *err);
 
 /* ---- arguments: report_check.cc ---- */
 enum { REPORT_IMAGES = 64 };

@@ -332,6 +332,7 @@ static cot_status report_args_fill(sandbox_report_args *args, const cot_report_o
     const cot_report_options *options = &order->options;
     memset(args, 0, sizeof *args);
     args->options = *options;
+    args->options.folder_later = true; /* sync_folders */
     args->chain = *order->chain;
     args->now_utc = order->now_utc;
     args->has_predecessor = options->predecessor && options->predecessor[0];
@@ -394,10 +395,30 @@ static void report_ended(const cot_sandbox *sandbox, const void *ctx, size_t i, 
         err->status = COT_OK;
 }
 
+static bool same_folder(const char *a, const char *b)
+{
+    const char *end_a = strrchr(a, '/'), *end_b = strrchr(b, '/');
+    const size_t n = end_a ? (size_t)(end_a - a) + 1 : 0;
+    return n == (end_b ? (size_t)(end_b - b) + 1 : 0) && !memcmp(a, b, n);
+}
+
+/* A report is on disk when its name is too: one sync per folder, not per report. */
+static void sync_folders(cot_report_order *orders, size_t n)
+{
+    const cot_report_order *last = NULL; /* synced */
+    for (size_t i = 0; i < n; i++) {
+        cot_report_order *order = &orders[i];
+        if (order->error.status != COT_OK || (last && same_folder(last->path, order->path))) continue;
+        if (cot_folder_sync(order->path, &order->error) == COT_OK) last = order;
+    }
+}
+
 cot_status cot_sandbox_reports(cot_sandbox *sandbox, cot_report_order *orders, size_t n, cot_error *err)
 {
     const report_batch b = {orders};
-    return run_batch(sandbox, SANDBOX_REPORT, n, report_slip, report_ended, &b, err);
+    const cot_status status = run_batch(sandbox, SANDBOX_REPORT, n, report_slip, report_ended, &b, err);
+    if (status == COT_OK) sync_folders(orders, n);
+    return status;
 }
 
 cot_status cot_sandbox_report(cot_sandbox *sandbox, cot_report_made *made, const char *path, const char *source,
