@@ -7,29 +7,6 @@
 #include <string.h>
 
 /* ---- prepare ---- */
-/* name.weight [out,in] as the layer that takes the gradient of the out to that of the in. */
-static cot_status prepare_back(cot_weights **to, cot_device *device, const weight_source *s, const char *name,
-                               size_t out, size_t in, cot_error *err)
-{
-    cot_status status;
-    char full[TENSOR_NAME_MAX];
-    float *w = NULL, *turned = NULL;
-    snprintf(full, sizeof full, "%s.weight", name);
-    COT_TRY(source_floats(&w, s, full, (const size_t[]){out, in}, 2, err));
-    turned = calloc(out * in + 1, sizeof *turned);
-    if (!turned) {
-        status = cot_fail(err, COT_E_MEMORY, "%s: no memory for %s the other way", s->where, name);
-        goto done;
-    }
-    for (size_t o = 0; o < out; o++)
-        for (size_t i = 0; i < in; i++) turned[i * out + o] = w[o * in + i];
-    COT_TRY(cot_linear_prepare(to, device, turned, NULL, in, out, err));
-done:
-    free(w);
-    free(turned);
-    return status;
-}
-
 static cot_status prepare_weights(clip_evidence *e, cot_device *device, const weight_source *source, const clip *m,
                                   cot_error *err)
 {
@@ -38,10 +15,10 @@ static cot_status prepare_weights(clip_evidence *e, cot_device *device, const we
     const size_t width = m->shape.width, inner = m->shape.inner;
     const weight_source block = {source->file, full, source->where};
     snprintf(full, sizeof full, "%svision_model.encoder.layers.%zu.", source->prefix, m->shape.layers - 1);
-    COT_TRY(prepare_back(&e->out, device, &block, "self_attn.out_proj", width, width, err));
-    COT_TRY(prepare_back(&e->fc1, device, &block, "mlp.fc1", inner, width, err));
-    COT_TRY(prepare_back(&e->fc2, device, &block, "mlp.fc2", width, inner, err));
-    COT_TRY(prepare_back(&e->projection, device, source, "visual_projection", m->shape.features, width, err));
+    COT_TRY(source_linear_back(&e->out, device, &block, "self_attn.out_proj", width, width, err));
+    COT_TRY(source_linear_back(&e->fc1, device, &block, "mlp.fc1", inner, width, err));
+    COT_TRY(source_linear_back(&e->fc2, device, &block, "mlp.fc2", width, inner, err));
+    COT_TRY(source_linear_back(&e->projection, device, source, "visual_projection", m->shape.features, width, err));
     COT_TRY(cot_buffer_read(m->post_norm.scale, 0, e->post_scale, width, err));
     COT_TRY(cot_buffer_read(m->block[m->shape.layers - 1].norm2.scale, 0, e->norm2_scale, width, err));
 done:

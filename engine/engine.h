@@ -72,7 +72,7 @@ typedef struct cot_picture {
 } cot_picture;
 /* Whether cot_model_read also says what each answer rests on: regions, places and influences (chain.h). Off at first; the first
  * time it is turned on takes memory, for an image tower also on the device. keep_maps: the relevance maps stay in the chains.
- * Only a student's answers are explained: the teacher's, where it reads alone, stay neither located nor weighed. */
+ * Explained is the reader whose answers are the chain, student or teacher; of a second reader nothing is computed. */
 cot_status cot_model_explain(cot_model *model, bool on, bool keep_maps, cot_error *err);
 /* n <= max_batch pictures -> n chains (caller destroys each). Rationale and summary are filled in. */
 cot_status cot_model_read(cot_model *model, cot_chain **out, const cot_picture *pictures, size_t n, cot_error *err);

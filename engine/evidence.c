@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Regions and influences of a student's answers (evidence.h); host only. */
+ * Regions and influences (evidence.h); host only. */
 #include "engine/evidence.h"
 #include "engine/regions.h"
 
@@ -13,7 +13,8 @@ cot_status evidence_init(evidence *e, const weight_source *source, const student
     *e = (evidence){.without = NULL};
     COT_TRY(student_host_init(&e->student, source, shape, err));
     e->without = calloc(e->student.n_logits + 1, sizeof *e->without);
-    if (!e->without) status = cot_fail(err, COT_E_MEMORY, "evidence: no memory");
+    e->changed = calloc(e->student.n_logits + 1, sizeof *e->changed);
+    if (!e->without || !e->changed) status = cot_fail(err, COT_E_MEMORY, "evidence: no memory");
 done:
     return status;
 }
@@ -22,7 +23,9 @@ void evidence_fini(evidence *e)
 {
     student_host_fini(&e->student);
     free(e->without);
+    free(e->changed);
     e->without = NULL;
+    e->changed = NULL;
 }
 
 /* ---- where ---- */
@@ -72,12 +75,12 @@ done:
 }
 
 /* ---- on what ---- */
-static double probability(const float *logits, size_t n, size_t of, double temperature)
+static double probability(const double *logits, size_t n, size_t of, double temperature)
 {
-    double top = (double)logits[0], sum = 0;
-    for (size_t i = 1; i < n; i++) top = fmax(top, (double)logits[i]);
-    for (size_t i = 0; i < n; i++) sum += exp(((double)logits[i] - top) / temperature);
-    return exp(((double)logits[of] - top) / temperature) / sum;
+    double top = logits[0], sum = 0;
+    for (size_t i = 1; i < n; i++) top = fmax(top, logits[i]);
+    for (size_t i = 0; i < n; i++) sum += exp((logits[i] - top) / temperature);
+    return exp((logits[of] - top) / temperature) / sum;
 }
 
 static int stronger(const void *a, const void *b)
@@ -88,17 +91,7 @@ static int stronger(const void *a, const void *b)
     return x->step < y->step ? -1 : 1;
 }
 
-static double given(const evidence *e, const cot_chain *chain, size_t s, size_t at, double temperature)
-{
-    double top = e->student.logits[at], sum = 0;
-    const cot_answer *a = &chain->answers[s];
-    for (size_t k = 1; k < a->n_options; k++) top = fmax(top, e->student.logits[at + k]);
-    for (size_t k = 0; k < a->n_options; k++) sum += exp((e->student.logits[at + k] - top) / temperature);
-    return exp((e->student.logits[at + a->answer] - top) / temperature) / sum;
-}
-
-/* Room for one influence of each earlier step that was answered. */
-static cot_status make_room(cot_chain *chain, cot_error *err)
+cot_status influences_begin(cot_chain *chain, cot_error *err)
 {
     cot_status status = COT_OK;
     for (size_t s = 0, answered = 0; s < chain->n_steps; s++) {
@@ -110,25 +103,39 @@ done:
     return status;
 }
 
-/* One run per earlier step serves all steps behind it. */
-static void weigh(evidence *e, cot_chain *chain, const float *temperature)
+void influences_without(cot_chain *chain, size_t t, const double *given, const double *without,
+                        const float *temperature)
 {
-    for (size_t t = 0, earlier = 0; t + 1 < chain->n_steps; t++) {
-        if (!chain->answers[t].available) continue;
-        student_host_without(&e->student, e->without, t);
-        for (size_t s = 0, at = 0; s < chain->n_steps; at += chain->answers[s++].n_options) {
-            cot_answer *a = &chain->answers[s];
-            const double degree = temperature && temperature[s] > 0 ? (double)temperature[s] : 1;
-            if (s <= t || !a->available) continue;
-            const double without = probability(e->without + at, a->n_options, a->answer, degree);
-            a->influences[earlier] = (cot_influence){t, (float)(given(e, chain, s, at, degree) - without)};
-        }
-        earlier++;
+    size_t earlier = 0;
+    for (size_t s = 0; s < t; s++) earlier += chain->answers[s].available;
+    for (size_t s = 0, at = 0; s < chain->n_steps; at += chain->answers[s++].n_options) {
+        cot_answer *a = &chain->answers[s];
+        const double degree = temperature && temperature[s] > 0 ? (double)temperature[s] : 1;
+        if (s <= t || !a->available) continue;
+        const double change = probability(given + at, a->n_options, a->answer, degree) -
+                              probability(without + at, a->n_options, a->answer, degree);
+        a->influences[earlier] = (cot_influence){t, (float)change};
     }
+}
+
+void influences_end(cot_chain *chain)
+{
     for (size_t s = 0; s < chain->n_steps; s++) {
         cot_answer *a = &chain->answers[s];
         if (a->n_influences) qsort(a->influences, a->n_influences, sizeof *a->influences, stronger);
     }
+}
+
+/* One run per earlier step serves all steps behind it. */
+static void weigh(evidence *e, cot_chain *chain, const float *temperature)
+{
+    for (size_t t = 0; t + 1 < chain->n_steps; t++) {
+        if (!chain->answers[t].available) continue;
+        student_host_without(&e->student, e->without, t);
+        for (size_t k = 0; k < e->student.n_logits; k++) e->changed[k] = (double)e->without[k];
+        influences_without(chain, t, e->student.logits, e->changed, temperature);
+    }
+    influences_end(chain);
 }
 
 cot_status evidence_weigh(evidence *e, cot_chain *chain, const float *feature, const float *temperature,
@@ -136,7 +143,7 @@ cot_status evidence_weigh(evidence *e, cot_chain *chain, const float *feature, c
 {
     cot_status status;
     const size_t features = e->student.features;
-    COT_TRY(make_room(chain, err));
+    COT_TRY(influences_begin(chain, err));
     student_host_forward(&e->student, feature);
     weigh(e, chain, temperature);
     for (size_t s = 0; gradients && s < chain->n_steps; s++) {

@@ -91,10 +91,11 @@ done:
 }
 
 /* ---- forward ---- */
-static cot_status layer_forward(cot_buffer *y, const gat_layer *l, gat_stack *m, const cot_buffer *x, size_t items,
-                                cot_error *err)
+cot_status gat_layer_forward(cot_buffer *y, gat_stack *m, size_t layer, const cot_buffer *x, size_t items,
+                             cot_error *err)
 {
     cot_status status;
+    const gat_layer *l = &m->layer[layer];
     gat_acts *a = &m->acts;
     const size_t rows = items * m->nodes;
     COT_TRY(cot_linear_forward(a->z, x, l->W, rows, NULL, COT_ACT_NONE, err));
@@ -109,7 +110,7 @@ done:
 cot_status gat_forward(cot_buffer *y, gat_stack *m, const cot_buffer *x, size_t items, cot_error *err)
 {
     cot_status status = COT_OK;
-    for (size_t i = 0; i < m->n_layers; i++) COT_TRY(layer_forward(y, &m->layer[i], m, i ? y : x, items, err));
+    for (size_t i = 0; i < m->n_layers; i++) COT_TRY(gat_layer_forward(y, m, i, i ? y : x, items, err));
 done:
     return status;
 }

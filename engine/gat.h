@@ -27,6 +27,8 @@ cot_status gat_init(gat_stack *m, cot_device *device, const weight_source *sourc
                     size_t heads, size_t n_layers, cot_error *err);
 void gat_fini(gat_stack *m);
 cot_status gat_plan(gat_stack *m, cot_arena *arena, size_t max_items, size_t nodes, cot_error *err);
-/* y, x [items,nodes,dim]; y may be x */
+/* y, x [items,nodes,dim]; y may be x. One layer leaves its W x in acts.z and GAT(x) + W_p x + b_p in acts.sum. */
+cot_status gat_layer_forward(cot_buffer *y, gat_stack *m, size_t layer, const cot_buffer *x, size_t items,
+                             cot_error *err);
 cot_status gat_forward(cot_buffer *y, gat_stack *m, const cot_buffer *x, size_t items, cot_error *err);
 #endif

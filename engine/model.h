@@ -7,11 +7,13 @@
 #include "engine/evidence.h"
 #include "engine/layers.h"
 #include "engine/teacher.h"
+#include "engine/teacher_evidence.h"
 
 /* What cot_model_explain adds; zero while it is off. */
 typedef struct model_evidence {
     bool on, keep_maps, ready;
-    evidence student;
+    evidence student; /* of the one that is explained, the other is zero */
+    teacher_evidence teacher;
     encoder_evidence encoder;
     float *features, *gradients,
         *maps; /* host: [max_batch,features], [max_batch,n_steps,features], and maps of all of these */

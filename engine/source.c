@@ -96,6 +96,28 @@ done:
     return status;
 }
 
+cot_status source_linear_back(cot_weights **to, cot_device *device, const weight_source *s, const char *name,
+                              size_t out_features, size_t in_features, cot_error *err)
+{
+    cot_status status;
+    char full[TENSOR_NAME_MAX];
+    float *w = NULL, *turned = NULL;
+    snprintf(full, sizeof full, "%s.weight", name);
+    COT_TRY(source_floats(&w, s, full, (const size_t[]){out_features, in_features}, 2, err));
+    turned = calloc(out_features * in_features + 1, sizeof *turned);
+    if (!turned) {
+        status = cot_fail(err, COT_E_MEMORY, "%s: no memory for %s the other way", s->where, name);
+        goto done;
+    }
+    for (size_t o = 0; o < out_features; o++)
+        for (size_t i = 0; i < in_features; i++) turned[i * out_features + o] = w[o * in_features + i];
+    COT_TRY(cot_linear_prepare(to, device, turned, NULL, in_features, out_features, err));
+done:
+    free(w);
+    free(turned);
+    return status;
+}
+
 /* A tensor's values where they lie in the file, or, when they cannot be read there as floats, a copy. */
 typedef struct float_view {
     const weight_source *source;

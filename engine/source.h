@@ -28,6 +28,9 @@ cot_status source_vector(cot_buffer **out, cot_device *device, const weight_sour
 /* torch.nn.Linear: name.weight [out,in] and, with bias, name.bias [out]. */
 cot_status source_linear(cot_weights **out, cot_device *device, const weight_source *s, const char *name,
                          size_t out_features, size_t in_features, bool bias, cot_error *err);
+/* The same weight as the layer that takes the gradient of what it gives [out] to that of what it reads [in]. */
+cot_status source_linear_back(cot_weights **to, cot_device *device, const weight_source *s, const char *name,
+                              size_t out_features, size_t in_features, cot_error *err);
 /* n linear layers with bias over one input, stacked into one of n*out_features: a fused projection. */
 cot_status source_stacked(cot_weights **out, cot_device *device, const weight_source *s, const char *const *names,
                           size_t n, size_t out_features, size_t in_features, cot_error *err);

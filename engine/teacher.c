@@ -69,6 +69,7 @@ void teacher_fini(teacher *m)
         cot_weights_destroy(m->step[s].classifier);
         cot_weights_destroy(m->step[s].write);
         cot_weights_destroy(m->step[s].gates);
+        cot_weights_destroy(m->step[s].gates_back);
     }
     gat_fini(&m->memory_gat);
     projection_fini(&m->fusion_proj);
@@ -85,8 +86,9 @@ cot_status teacher_plan(teacher *m, cot_arena *arena, size_t max_batch, cot_erro
     cot_status status;
     teacher_acts *a = &m->acts;
     size_t most = 1;
-    cot_buffer **vectors[] = {&a->first_memory, &a->first_context, &a->memory, &a->node, &a->linear, &a->context,
-                              &a->image,        &a->hidden,        &a->fused,  &a->said, &a->written};
+    cot_buffer **vectors[] = {&a->first_memory,   &a->first_context, &a->memory,        &a->node,        &a->context,
+                              &a->image,          &a->hidden,        &a->fused,         &a->said,        &a->written,
+                              &a->context_linear, &a->image_linear,  &a->hidden_linear, &a->fused_linear};
     m->max_batch = max_batch;
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
         COT_TRY(cot_arena_reserve(arena, vectors[i], m->dim * max_batch, err));
@@ -106,14 +108,14 @@ done:
 
 /* ---- forward ---- */
 /* h_s and m from the nodes, and c_s from both. */
-static cot_status context_forward(teacher *m, size_t s, size_t n, cot_error *err)
+cot_status teacher_context(teacher *m, size_t s, size_t n, cot_error *err)
 {
     cot_status status;
     teacher_acts *a = &m->acts;
     COT_TRY(cot_row_forward(a->node, a->nodes, n, m->nodes, s, m->dim, err));
     COT_TRY(cot_row_forward(a->memory, a->nodes, n, m->nodes, m->nodes - 1, m->dim, err));
     COT_TRY(cot_concat_forward(a->pair, a->node, m->dim, a->memory, m->dim, n, err));
-    COT_TRY(projection_forward(a->context, a->linear, &m->fusion_proj, a->pair, n, err));
+    COT_TRY(projection_forward(a->context, a->context_linear, &m->fusion_proj, a->pair, n, err));
 done:
     return status;
 }
@@ -150,20 +152,23 @@ static cot_status fold_gates(teacher *m, size_t s, cot_error *err)
 {
     cot_status status = COT_OK;
     const size_t classes = m->step[s].classes, rows = 3 * m->dim;
-    float *of_class = calloc(rows, sizeof *of_class), *all = calloc(rows * classes, sizeof *all);
+    float *back = calloc(classes * rows, sizeof *back), *all = calloc(rows * classes, sizeof *all);
     float *p = calloc(classes, sizeof *p);
-    if (!of_class || !all || !p) {
+    if (!back || !all || !p) {
         status = cot_fail(err, COT_E_MEMORY, "teacher: no memory for the gates of step %zu", s + 1);
         goto done;
     }
     for (size_t c = 0; c < classes; c++) {
-        COT_TRY(class_gates(of_class, m, s, c, p, err));
-        for (size_t r = 0; r < rows; r++) all[r * classes + c] = of_class[r];
+        COT_TRY(class_gates(back + c * rows, m, s, c, p, err));
+        for (size_t r = 0; r < rows; r++) all[r * classes + c] = back[c * rows + r];
     }
     cot_weights_destroy(m->step[s].gates);
+    cot_weights_destroy(m->step[s].gates_back);
+    m->step[s].gates = m->step[s].gates_back = NULL;
     COT_TRY(cot_linear_prepare(&m->step[s].gates, m->device, all, NULL, rows, classes, err));
+    COT_TRY(cot_linear_prepare(&m->step[s].gates_back, m->device, back, NULL, classes, rows, err));
 done:
-    free(of_class);
+    free(back);
     free(all);
     free(p);
     return status;
@@ -179,7 +184,7 @@ cot_status teacher_prompts(teacher *m, const float *prompts, cot_error *err)
     COT_TRY(cot_buffer_write(a->nodes, 0, prompts, prompt_floats, err));
     COT_TRY(cot_buffer_write(a->nodes, prompt_floats, m->memory_init, m->dim, err));
     COT_TRY(gat_forward(a->nodes, &m->memory_gat, a->nodes, 1, err));
-    COT_TRY(context_forward(m, 0, 1, err));
+    COT_TRY(teacher_context(m, 0, 1, err));
     for (size_t s = 0; s + 1 < m->n_steps; s++) COT_TRY(fold_gates(m, s, err));
     COT_TRY(repeat(a->first, a->nodes, floats, m->max_batch, host, err));
     COT_TRY(repeat(a->first_memory, a->memory, m->dim, m->max_batch, host, err));
@@ -189,25 +194,33 @@ done:
     return status;
 }
 
+cot_status teacher_answer(teacher *m, size_t s, const cot_buffer *image, const cot_buffer *context, size_t n,
+                          cot_error *err)
+{
+    cot_status status;
+    teacher_acts *a = &m->acts;
+    const step_model *step = &m->step[s];
+    COT_TRY(cot_concat_forward(a->pair, image, m->dim, context, m->dim, n, err));
+    COT_TRY(projection_forward(a->hidden, a->hidden_linear, &step->fusion_head[0], a->pair, n, err));
+    COT_TRY(projection_forward(a->fused, a->fused_linear, &step->fusion_head[1], a->hidden, n, err));
+    COT_TRY(cot_linear_forward(a->logits[s], a->fused, step->classifier, n, NULL, COT_ACT_NONE, err));
+done:
+    return status;
+}
+
 /* l_s from the image feature and the step's context */
 static cot_status step_forward(teacher *m, size_t s, const cot_buffer *feature, const cot_buffer *context, size_t n,
                                cot_error *err)
 {
     cot_status status;
     teacher_acts *a = &m->acts;
-    const step_model *step = &m->step[s];
-    COT_TRY(projection_forward(a->image, a->linear, &step->img_proj, feature, n, err));
-    COT_TRY(cot_concat_forward(a->pair, a->image, m->dim, context, m->dim, n, err));
-    COT_TRY(projection_forward(a->hidden, a->linear, &step->fusion_head[0], a->pair, n, err));
-    COT_TRY(projection_forward(a->fused, a->linear, &step->fusion_head[1], a->hidden, n, err));
-    COT_TRY(cot_linear_forward(a->logits[s], a->fused, step->classifier, n, NULL, COT_ACT_NONE, err));
+    COT_TRY(projection_forward(a->image, a->image_linear, &m->step[s].img_proj, feature, n, err));
+    COT_TRY(teacher_answer(m, s, a->image, context, n, err));
 done:
     return status;
 }
 
-/* What step s found becomes the memory node of `nodes`. */
-static cot_status write_forward(cot_buffer *nodes, teacher *m, size_t s, const cot_buffer *memory, size_t n,
-                                cot_error *err)
+cot_status teacher_write(cot_buffer *nodes, teacher *m, size_t s, const cot_buffer *memory, size_t n, cot_error *err)
 {
     cot_status status;
     teacher_acts *a = &m->acts;
@@ -227,13 +240,13 @@ cot_status teacher_forward(teacher *m, const cot_buffer *feature, size_t n, cot_
     if (!n || n > m->max_batch)
         return cot_fail(err, COT_E_BUG, "teacher: %zu images, planned for 1 to %zu", n, m->max_batch);
     COT_TRY(step_forward(m, 0, feature, a->first_context, n, err));
-    if (m->n_steps > 1) COT_TRY(write_forward(a->first, m, 0, a->first_memory, n, err));
+    if (m->n_steps > 1) COT_TRY(teacher_write(a->first, m, 0, a->first_memory, n, err));
     for (size_t s = 1; s < m->n_steps; s++) {
         COT_TRY(gat_forward(a->nodes, &m->memory_gat, s == 1 ? a->first : a->nodes, n, err));
-        COT_TRY(context_forward(m, s, n, err));
+        COT_TRY(teacher_context(m, s, n, err));
         COT_TRY(step_forward(m, s, feature, a->context, n, err));
         if (s + 1 == m->n_steps) break; /* nothing hears the memory behind the last step */
-        COT_TRY(write_forward(a->nodes, m, s, a->memory, n, err));
+        COT_TRY(teacher_write(a->nodes, m, s, a->memory, n, err));
     }
 done:
     return status;

@@ -201,6 +201,60 @@ TEST(the_second_reader_answers_as_it_does_alone_and_disagreement_is_said)
     cot_package_close(package);
 }
 
+/* ---- what its answers rest on ---- */
+static void check_evidence(const cot_chain *plain, const cot_chain *explained)
+{
+    for (size_t s = 0, answered = 0; s < plain->n_steps; s++) {
+        const cot_answer *a = &explained->answers[s];
+        CHECK(!memcmp(a->probability, plain->answers[s].probability, a->n_options * sizeof *a->probability));
+        CHECK(!plain->answers[s].located && !plain->answers[s].weighed);
+        CHECK(a->located == a->available && a->weighed == a->available && (a->map != NULL) == a->available);
+        CHECK_NUMBER(a->n_influences, a->available ? answered : 0);
+        for (size_t k = 0; k < a->n_influences; k++) {
+            CHECK(a->influences[k].step < s && explained->answers[a->influences[k].step].available);
+            CHECK(a->influences[k].change != 0);
+        }
+        answered += a->available;
+        if (s && a->available) CHECK(strstr(a->rationale, "arlier answer") != NULL);
+    }
+}
+
+/* Its own chain, not the student's: other influences, of the steps that it was trained for. */
+TEST(a_teacher_that_reads_alone_says_what_its_answers_rest_on)
+{
+    cot_error err = COT_ERROR_INIT;
+    cot_package *package = NULL;
+    cot_model *model = NULL;
+    cot_chain *plain[IMAGES] = {NULL}, *explained[IMAGES] = {NULL}, *alone = NULL;
+    cot_picture pictures[IMAGES];
+    static float grey[IMAGES * 40 * 30];
+    unsigned seed = 5;
+    REQUIRE(world_ready());
+    for (size_t i = 0; i < IMAGES * 40 * 30; i++) grey[i] = 0.5f + number(&seed) / 2;
+    for (size_t i = 0; i < IMAGES; i++)
+        pictures[i] = (cot_picture){grey + i * 40 * 30, 40, 30, COT_ORIENTATION_STANDARD};
+    REQUIRE_OK(cot_package_open(&package, world.package, world.steps, &err));
+    REQUIRE_OK(cot_model_create_for(&model, world.device, package, world.steps, COT_READ_TEACHER, IMAGES, &err));
+    REQUIRE_OK(cot_model_read(model, plain, pictures, IMAGES, &err));
+    REQUIRE_OK(cot_model_explain(model, true, true, &err));
+    REQUIRE_OK(cot_model_read(model, explained, pictures, IMAGES, &err));
+    for (size_t i = 0; i < IMAGES; i++) check_evidence(plain[i], explained[i]);
+    REQUIRE_OK(cot_model_read(model, &alone, &pictures[2], 1, &err));
+    for (size_t s = 0; s < alone->n_steps; s++) {
+        const cot_answer *a = &alone->answers[s], *b = &explained[2]->answers[s];
+        REQUIRE(a->n_regions == b->n_regions && a->n_influences == b->n_influences);
+        for (size_t k = 0; k < a->n_influences; k++) CHECK_NEAR(a->influences[k].change, b->influences[k].change, 1e-5);
+        for (size_t p = 0; a->map && p < a->map_rows * a->map_cols; p++) CHECK_NEAR(a->map[p], b->map[p], 1e-3);
+    }
+    cot_chain_destroy(alone);
+    for (size_t i = 0; i < IMAGES; i++) {
+        cot_chain_destroy(plain[i]);
+        cot_chain_destroy(explained[i]);
+    }
+    cot_model_destroy(model);
+    cot_package_close(package);
+}
+
 TEST(a_package_without_a_teacher_says_so_and_what_to_do)
 {
     cot_error err = COT_ERROR_INIT;
