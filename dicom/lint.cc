@@ -57,6 +57,23 @@ static bool is_report(const std::string &sop_class)
            sop_class.compare(0, 26, "1.2.840.10008.5.1.4.1.1.88") == 0;
 }
 
+static void load_image(lint_session &s, const char *path)
+{
+    s.images.emplace_back();
+    s.images.back().path = path;
+    source_read(s.images.back().source, path);
+}
+
+/* A Secondary Capture may be a picture of a reading, or an image that was read. */
+static bool is_capture(const char *path, const cot_dicom_head &head)
+{
+    DcmFileFormat file;
+    if (head.sop_class != std::string(UID_SecondaryCaptureImageStorage)) return false;
+    return file.loadFileUntilTag(path, EXS_Unknown, EGL_noChange, DCM_MaxReadLength, ERM_autoDetect, DCM_PixelData)
+               .good() &&
+           lint_is_capture(*file.getDataset());
+}
+
 static void load_report(lint_session &s, const char *path, const cot_dicom_head &head)
 {
     auto report = std::make_unique<lint_report>();
@@ -71,7 +88,8 @@ static void load_report(lint_session &s, const char *path, const cot_dicom_head 
     report->sop_instance = head.sop_instance;
     report->series = head.series;
     report->study = head.study;
-    lint_tree_build(*report);
+    report->capture = !is_report(head.sop_class);
+    if (!report->capture) lint_tree_build(*report);
     report->measurement = report->root.name.value == "126000" && report->root.name.scheme == "DCM";
     s.reports.push_back(std::move(report));
 }
@@ -86,10 +104,8 @@ static void load(lint_session &s, const char *path)
     if (status == COT_E_IO || status == COT_E_MEMORY) report_fail(status, err.text);
     if (status != COT_OK) {
         s.say_file("R20", path, err.text, "it is no DICOM file that a reader should open; write it again");
-    } else if (!is_report(head.sop_class)) {
-        s.images.emplace_back();
-        s.images.back().path = path;
-        source_read(s.images.back().source, path);
+    } else if (!is_report(head.sop_class) && !is_capture(path, head)) {
+        load_image(s, path);
     } else if (head.bytes > LARGEST_REPORT) {
         s.say_file("R18", path, "the file is larger than any report may be", "split it");
     } else {
@@ -114,6 +130,12 @@ static void check_series(lint_session &s)
 
 static void check(lint_session &s, lint_report &report)
 {
+    if (report.capture) {
+        lint_text(s, report);
+        lint_capture(s, report);
+        lint_source(s, report);
+        return;
+    }
     lint_items(s, report);
     lint_text(s, report);
     lint_document(s, report);

@@ -1,6 +1,6 @@
 /* Shared by the files of lint: a report as its content items with their positions, and how a finding is told. lint.cc is the
  * entry and knows the files beside one another; lint_tree.cc builds the items; each rule stands in one of lint_items.cc,
- * lint_document.cc, lint_measurement.cc, lint_reading.cc, lint_chain.cc. Threads: one session at a time.
+ * lint_capture.cc, lint_document.cc, lint_measurement.cc, lint_reading.cc, lint_chain.cc. Threads: one session at a time.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef COT_LINT_H
 #define COT_LINT_H
@@ -50,6 +50,7 @@ struct lint_report {
     std::map<std::string, const lint_item *> positions;
     std::multimap<std::string, const lint_item *> observations; /* by Observation UID */
     bool measurement = false;                                   /* by its root concept */
+    bool capture = false; /* no report but a picture of a reading: it has no items */
     DcmDataset &data() { return *file.getDataset(); }
     const lint_item *at(const std::string &position) const;
 };
@@ -79,4 +80,6 @@ void lint_measurement(lint_session &s, lint_report &report);   /* R7 R8 R9 R10 R
 void lint_probabilities(lint_session &s, lint_report &report); /* P1 */
 void lint_reading(lint_session &s, lint_report &report);       /* R5 R6 */
 void lint_chain(lint_session &s, lint_report &report);         /* C1 C2 C3 */
+bool lint_is_capture(DcmDataset &data);                        /* by what this program writes into its pictures */
+void lint_capture(lint_session &s, lint_report &report);       /* R2 R13 R15 R18 R20, as far as they concern pictures */
 #endif

@@ -159,7 +159,10 @@ static void compare(lint_session &s, lint_report &report, const lint_image &imag
 void lint_source(lint_session &s, lint_report &report)
 {
     std::map<std::string, const lint_item *> referenced;
+    DcmItem *made_of = nullptr;
     collect_references(report, referenced);
+    if (report.capture && report.data().findAndGetSequenceItem(DCM_SourceImageSequence, made_of, 0).good() && made_of)
+        referenced.emplace(lint_string(*made_of, DCM_ReferencedSOPInstanceUID), nullptr);
     for (const auto &reference : referenced)
         if (const lint_image *image = s.image(reference.first)) compare(s, report, *image);
 }

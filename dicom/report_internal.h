@@ -136,6 +136,9 @@ void content_reading(report_tree &t, const report_job &job);
 /* ---- the measurement report: measurement*.cc ---- */
 void content_measurements(report_tree &t, const report_job &job);
 
+/* ---- what marks a picture of a reading as ours: capture.cc ---- */
+extern const char *const capture_series, *const capture_derivation, *const capture_comment;
+
 /* ---- around the tree: report_header.cc ---- */
 void header_before_write(DSRDocument &document, const report_job &job); /* what DSRDocument knows */
 void header_after_write(DcmDataset &report, const report_job &job);     /* what it does not */

@@ -17,7 +17,7 @@ namespace
 struct finding {
     std::string file, rule, where, what, advice;
 };
-void collect(void *ctx, const cot_lint_finding *f)
+inline void collect(void *ctx, const cot_lint_finding *f)
 {
     static_cast<std::vector<finding> *>(ctx)->push_back({f->file, f->rule, f->where, f->what, f->advice});
 }
@@ -78,7 +78,7 @@ struct scene { /* a folder with an image and a report */
     }
 };
 
-void check_clean(const char *what, const std::vector<finding> &found)
+inline void check_clean(const char *what, const std::vector<finding> &found)
 {
     check_count++;
     for (const finding &f : found)
@@ -86,13 +86,13 @@ void check_clean(const char *what, const std::vector<finding> &found)
 }
 
 /* ---- items by their concept ---- */
-std::string text_at(DcmItem &from, const DcmTagKey &key)
+inline std::string text_at(DcmItem &from, const DcmTagKey &key)
 {
     OFString value;
     from.findAndGetOFStringArray(key, value);
     return value.c_str();
 }
-std::string name_of(DcmItem &item)
+inline std::string name_of(DcmItem &item)
 {
     DcmItem *code = nullptr;
     return item.findAndGetSequenceItem(DCM_ConceptNameCodeSequence, code, 0).good() && code
@@ -103,7 +103,7 @@ std::string name_of(DcmItem &item)
 struct found_item {
     DcmItem *item, *parent;
 };
-found_item find(DcmItem &from, const std::function<bool(DcmItem &)> &wanted)
+inline found_item find(DcmItem &from, const std::function<bool(DcmItem &)> &wanted)
 {
     DcmSequenceOfItems *content = nullptr;
     if (from.findAndGetSequence(DCM_ContentSequence, content).bad() || !content) return {nullptr, nullptr};
@@ -115,7 +115,7 @@ found_item find(DcmItem &from, const std::function<bool(DcmItem &)> &wanted)
     }
     return {nullptr, nullptr};
 }
-DcmItem &named(DcmItem &from, const char *code, const char *type = nullptr)
+inline DcmItem &named(DcmItem &from, const char *code, const char *type = nullptr)
 {
     const found_item found = find(
         from, [&](DcmItem &item) { return name_of(item) == code && (!type || text_at(item, DCM_ValueType) == type); });
@@ -125,28 +125,28 @@ DcmItem &named(DcmItem &from, const char *code, const char *type = nullptr)
     }
     return *found.item;
 }
-DcmItem &of_type(DcmItem &from, const char *type)
+inline DcmItem &of_type(DcmItem &from, const char *type)
 {
     const found_item found = find(from, [&](DcmItem &item) { return text_at(item, DCM_ValueType) == type; });
     if (!found.item) abort();
     return *found.item;
 }
-DcmItem &reference(DcmItem &from)
+inline DcmItem &reference(DcmItem &from)
 {
     const found_item found =
         find(from, [](DcmItem &item) { return item.tagExists(DCM_ReferencedContentItemIdentifier) != OFFalse; });
     if (!found.item) abort();
     return *found.item;
 }
-void set(DcmItem &item, const DcmTagKey &key, const char *value)
+inline void set(DcmItem &item, const DcmTagKey &key, const char *value)
 {
     if (item.putAndInsertString(key, value).bad()) abort();
 }
-void set_path(DcmItem &item, const std::vector<Uint32> &path)
+inline void set_path(DcmItem &item, const std::vector<Uint32> &path)
 {
     if (item.putAndInsertUint32Array(DCM_ReferencedContentItemIdentifier, path.data(), path.size()).bad()) abort();
 }
-std::vector<Uint32> path_of(DcmItem &item)
+inline std::vector<Uint32> path_of(DcmItem &item)
 {
     std::vector<Uint32> path;
     Uint32 number = 0;
@@ -154,24 +154,24 @@ std::vector<Uint32> path_of(DcmItem &item)
         path.push_back(number);
     return path;
 }
-DcmItem &first(DcmItem &item, const DcmTagKey &sequence)
+inline DcmItem &first(DcmItem &item, const DcmTagKey &sequence)
 {
     DcmItem *inner = nullptr;
     if (item.findAndGetSequenceItem(sequence, inner, 0).bad() || !inner) abort();
     return *inner;
 }
-void remove(DcmItem &item, const DcmTagKey &key)
+inline void remove(DcmItem &item, const DcmTagKey &key)
 {
     if (item.findAndDeleteElement(key).bad()) abort();
 }
-void remove_item(DcmItem &from, const char *code)
+inline void remove_item(DcmItem &from, const char *code)
 {
     const found_item found = find(from, [&](DcmItem &item) { return name_of(item) == code; });
     DcmSequenceOfItems *content = nullptr;
     if (!found.item || found.parent->findAndGetSequence(DCM_ContentSequence, content).bad()) abort();
     delete content->remove(found.item);
 }
-void append_copy(DcmItem &item, DcmItem &to)
+inline void append_copy(DcmItem &item, DcmItem &to)
 {
     DcmSequenceOfItems *content = nullptr;
     if (to.findAndGetSequence(DCM_ContentSequence, content).bad() || !content) {
