@@ -60,6 +60,7 @@ const config_field config_fields[] = {
     SEND("profile", FIELD_TEXT, profile),
     SEND("references", FIELD_TEXT, references),
     SEND("refusals", FIELD_FLAG, refusals),
+    SEND("capture", FIELD_FLAG, capture),
     SEND("retry-hours", FIELD_REAL, retry_hours),
     SEND("retry-first-s", FIELD_UNSIGNED, retry_first_s),
     SEND("retry-max-s", FIELD_UNSIGNED, retry_max_s),

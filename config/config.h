@@ -27,6 +27,7 @@ typedef struct cot_config_destination {
     char profile[17];    /* "air": Comprehensive 3D SR, else Comprehensive; "stone": Comprehensive SR; "legacy": Basic Text only */
     char references[17]; /* "value", "reference": how the measurement report names what an answer rests on */
     bool refusals;       /* send "not analysed" reports too */
+    bool capture;        /* and a picture of each reading (Secondary Capture) */
     double retry_hours;  /* give up (dead letter) after this */
     unsigned retry_first_s, retry_max_s;
     unsigned timeout_s;  /* connect and each DIMSE answer */

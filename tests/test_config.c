@@ -64,6 +64,7 @@ TEST(destinations_get_both_reports_unless_told_otherwise)
     CHECK_TEXT(c->destinations[0].report, "both");
     CHECK_TEXT(c->destinations[0].profile, "air");
     CHECK_TEXT(c->destinations[0].references, "value");
+    CHECK(!c->destinations[0].capture);
     cot_config_destroy(c);
     CHECK_FAILS(load(HEAD LISTEN ACCEPT "<send to='P' host='h' port='1' ae='P' profile='ohif'/></node>"), COT_E_CONFIG,
                 "air, stone or legacy");
@@ -115,7 +116,7 @@ TEST(what_is_printed_loads_to_the_same_values)
         "<report manufacturer='M\xc3\xbcller' station='S' series-number='5' title-code='T' title-scheme='99X' "
         "title-meaning='t' uid-root='1.2.3'/>\n"
         "<send to='P_1' host='pacs.example.org' port='104' ae='PACS' report='measurement' profile='stone' "
-        "references='reference' refusals='0' retry-hours='0.5' retry-first-s='7' "
+        "references='reference' refusals='0' capture='1' retry-hours='0.5' retry-first-s='7' "
         "retry-max-s='8' timeout-s='9' pdu='5000'/>\n"
         "<log level='debug'/></node>";
     cot_config *a, *b;
@@ -127,7 +128,7 @@ TEST(what_is_printed_loads_to_the_same_values)
     CHECK_TEXT(a->reader, "both");
     CHECK_TEXT(a->cache, "/c");
     CHECK_TEXT(a->destinations[0].calling_ae, "A & B");
-    CHECK(!a->destinations[0].refusals && a->log_level == COT_DEBUG);
+    CHECK(!a->destinations[0].refusals && a->destinations[0].capture && a->log_level == COT_DEBUG);
     CHECK_TEXT(a->destinations[0].report, "measurement");
     CHECK_TEXT(a->destinations[0].profile, "stone");
     CHECK_TEXT(a->destinations[0].references, "reference");
