@@ -249,7 +249,7 @@ static int run(infer *w, const char *const *words, size_t n)
     if (files.n != 1 || files.failed || files.skipped || w->output) {
         fprintf(stderr, "stepcot infer: %zu read, %zu refused, %zu failed", w->read, w->refused, w->failed);
         if (files.skipped) fprintf(stderr, ", %zu other files skipped", files.skipped);
-        if (w->output) fprintf(stderr, ", %zu results written", w->out.written);
+        if (w->output) fprintf(stderr, ", %zu file%s written", w->out.written, w->out.written == 1 ? "" : "s");
         fputs("\n", stderr);
     }
     if (!files.n && !files.failed) status = cot_fail(&err, COT_E_INPUT, "no DICOM, PNG or JPEG file found there");

@@ -71,26 +71,63 @@ static cot_status place(infer_output *out, char *to, size_t size, const char *pa
 }
 
 /* ---- files ---- */
-static cot_status write_report(infer_output *out, const cot_chain *chain, const cot_config *config, const char *path,
-                               const cot_decoded *decoded, cot_sandbox *sandbox, cot_error *err)
+typedef struct output_form {
+    cot_report_kind kind;
+    const char *ending;
+} output_form;
+static const output_form output_forms[] = {{COT_REPORT_READING, ".sr.dcm"},
+                                           {COT_REPORT_MEASUREMENT, ".measurements.dcm"},
+                                           {COT_REPORT_CAPTURE, ".capture.dcm"}};
+
+/* What was written and failed lint is kept for people, under a name that no *.dcm catches. */
+static void put_aside(const char *path)
+{
+    char aside[1200];
+    snprintf(aside, sizeof aside, "%s.parked", path);
+    rename(path, aside);
+}
+
+static cot_status write_one(infer_output *out, const output_form *form, const cot_report_order *what, const char *path,
+                            cot_sandbox *sandbox, cot_error *err)
 {
     cot_status status;
     char to[1100];
     cot_report_made made;
-    cot_report_options options = reporting_options(config);
-    const int64_t now = (int64_t)time(NULL);
-    COT_TRY(place(out, to, sizeof to, path, ".sr.dcm", err));
-    COT_TRY(cot_sandbox_report(sandbox, &made, to, path, decoded->head.dataset_sha256, chain, &options, now, err));
-    out->written++;
-    if (!cot_report_measurable(chain)) goto done;
-    options.kind = COT_REPORT_MEASUREMENT;
-    COT_TRY(place(out, to, sizeof to, path, ".measurements.dcm", err));
-    COT_TRY(cot_sandbox_report(sandbox, &made, to, path, decoded->head.dataset_sha256, chain, &options, now, err));
-    if (!out->capture) goto done;
-    options.kind = COT_REPORT_CAPTURE;
-    COT_TRY(place(out, to, sizeof to, path, ".capture.dcm", err));
-    COT_TRY(cot_sandbox_report(sandbox, &made, to, path, decoded->head.dataset_sha256, chain, &options, now, err));
+    cot_report_options options = what->options;
+    options.kind = form->kind;
+    COT_TRY(place(out, to, sizeof to, path, form->ending, err));
+    status =
+        cot_sandbox_report(sandbox, &made, to, path, what->dataset_sha256, what->chain, &options, what->now_utc, err);
+    if (status == COT_OK)
+        out->written++;
+    else
+        put_aside(to);
 done:
+    return status;
+}
+
+/* Each by itself: one that fails holds back no other. The first failure is the caller's, later ones are said here. */
+static cot_status write_reports(infer_output *out, const cot_chain *chain, const cot_config *config, const char *path,
+                                const cot_decoded *decoded, cot_sandbox *sandbox, cot_error *err)
+{
+    const cot_report_order what = {.dataset_sha256 = decoded->head.dataset_sha256,
+                                   .chain = chain,
+                                   .options = reporting_options(config),
+                                   .now_utc = (int64_t)time(NULL)};
+    cot_status status = COT_OK;
+    for (size_t i = 0; i < sizeof output_forms / sizeof *output_forms; i++) {
+        const output_form *form = &output_forms[i];
+        cot_error one = COT_ERROR_INIT;
+        if (form->kind == COT_REPORT_CAPTURE && !out->capture) continue;
+        if (form->kind != COT_REPORT_READING && !cot_report_measurable(chain)) continue;
+        if (write_one(out, form, &what, path, sandbox, &one) == COT_OK) continue;
+        if (status == COT_OK) {
+            status = cot_fail(err, one.status, "%s", one.text);
+        } else {
+            cot_fail_in(&one, "%s", path);
+            cli_failure("infer", &one);
+        }
+    }
     return status;
 }
 
@@ -119,7 +156,7 @@ cot_status infer_output_put(infer_output *out, const cot_chain *chain, const cot
     fflush(stdout);
     if (!out->folder) goto done;
     if (as_report) {
-        COT_TRY(write_report(out, chain, config, path, decoded, sandbox, err));
+        COT_TRY(write_reports(out, chain, config, path, decoded, sandbox, err));
         goto done;
     }
     fprintf(stderr, "stepcot infer: %s: JSON instead of a report: %s\n", cli_shown(shown, sizeof shown, path),

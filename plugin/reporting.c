@@ -43,30 +43,48 @@ const char *reporting_form_name(report_form form)
         [FORM_2D] = "measurements-2d",
         [FORM_3D_REFERENCE] = "measurements-3d-reference",
         [FORM_2D_REFERENCE] = "measurements-2d-reference",
+        [FORM_CAPTURE] = "capture",
     };
     return names[form];
 }
 
+cot_report_kind reporting_form_kind(report_form form)
+{
+    return form == FORM_READING || form == FORM_BASIC ? COT_REPORT_READING
+           : form == FORM_CAPTURE                     ? COT_REPORT_CAPTURE
+                                                      : COT_REPORT_MEASUREMENT;
+}
+
 bool reporting_form_measures(report_form form)
 {
-    return form != FORM_READING && form != FORM_BASIC;
+    return reporting_form_kind(form) != COT_REPORT_READING;
 }
 
 cot_report_options reporting_form_options(const cot_config *config, report_form form)
 {
     cot_report_options options = reporting_options(config);
     options.basic_text = form == FORM_BASIC;
-    options.kind = reporting_form_measures(form) ? COT_REPORT_MEASUREMENT : COT_REPORT_READING;
+    options.kind = reporting_form_kind(form);
     options.comprehensive = form == FORM_2D || form == FORM_2D_REFERENCE;
     options.by_reference = form == FORM_3D_REFERENCE || form == FORM_2D_REFERENCE;
     return options;
 }
 
-bool reporting_sends(const cot_config_destination *to, bool measurement, report_form *first, report_form *fallback)
+const char *reporting_kind_name(cot_report_kind kind)
+{
+    static const char *const names[REPORTING_KINDS] = {"reading", "measurement", "capture"};
+    return names[kind];
+}
+
+bool reporting_sends(const cot_config_destination *to, cot_report_kind kind, report_form *first, report_form *fallback)
 {
     const bool legacy = !strcmp(to->profile, "legacy"), stone = !strcmp(to->profile, "stone");
     *fallback = REPORT_FORMS;
-    if (!measurement) {
+    if (kind == COT_REPORT_CAPTURE) {
+        *first = FORM_CAPTURE;
+        return to->capture;
+    }
+    if (kind == COT_REPORT_READING) {
         *first = legacy ? FORM_BASIC : FORM_READING;
         if (!legacy) *fallback = FORM_BASIC;
         return strcmp(to->report, "measurement") != 0;

@@ -19,13 +19,18 @@ typedef enum report_form {
     FORM_2D,      /* Comprehensive SR */
     FORM_3D_REFERENCE,
     FORM_2D_REFERENCE,
+    FORM_CAPTURE, /* a picture: Secondary Capture */
     REPORT_FORMS
 } report_form;
 const char *reporting_form_name(report_form form); /* of its file: "reading", "basic", "measurements-3d", … */
+cot_report_kind reporting_form_kind(report_form form);
+/* Captures too: they are for an image in which something was measured. */
 bool reporting_form_measures(report_form form);
 cot_report_options reporting_form_options(const cot_config *config, report_form form);
+enum { REPORTING_KINDS = COT_REPORT_CAPTURE + 1 };
+const char *reporting_kind_name(cot_report_kind kind); /* of a delivery: "reading", "measurement", "capture" */
 /* What `to` is sent of a reading; *fallback REPORT_FORMS: none. false: it wants no such report. */
-bool reporting_sends(const cot_config_destination *to, bool measurement, report_form *first, report_form *fallback);
+bool reporting_sends(const cot_config_destination *to, cot_report_kind kind, report_form *first, report_form *fallback);
 /* What decoding knows and the reading must say: how the image became grey. */
 void reporting_note_image(cot_chain *chain, const cot_decoded *decoded);
 #endif

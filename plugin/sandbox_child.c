@@ -128,7 +128,7 @@ static void keep_finding(void *ctx, const cot_lint_finding *finding)
              finding->where, finding->what);
 }
 
-/* The last gate: what was written is read again, beside its image. A report that fails stays where it is, for people. */
+/* The last gate: what was written is read again, beside its image. A report that fails stays, for people. */
 static cot_status lint_report(const sandbox_report_args *args, cot_error *err)
 {
     const char *const paths[2] = {args->path, args->source};
@@ -155,11 +155,11 @@ static bool do_report(int slip, sandbox_report_args *args, char *answers, size_t
     o->uid_root = args->uid_root;
     o->program_version = args->program_version;
     o->predecessor = args->has_predecessor ? args->predecessor : NULL;
-    const bool capture = o->kind == COT_REPORT_CAPTURE; /* a picture; lint is about reports */
+    const bool capture = o->kind == COT_REPORT_CAPTURE;
     r.error.status = (capture ? cot_capture_write : cot_report_write)(
         &r.made, args->path, args->source, args->dataset_sha256, &args->chain, steps, o, args->now_utc, &r.error);
     if (r.error.status == COT_OK && sandbox_before_lint) sandbox_before_lint(args->path);
-    if (r.error.status == COT_OK && !capture) r.error.status = lint_report(args, &r.error);
+    if (r.error.status == COT_OK) r.error.status = lint_report(args, &r.error);
     return write_at(slip, &r, sizeof r, 0);
 }
 

@@ -127,23 +127,27 @@ static cot_status give_up(sender *s, const cot_delivery *d, unsigned dimse, cons
     return status;
 }
 
-/* "both": the peer has the reading report, or will have it; measurements are only for those that take them. */
+/* "both": the peer has the reading report, or will have it; measurements are only for those that take them. A capture always
+ * comes beside a report. */
 static bool is_unwanted(const sender *s, const cot_delivery *d, const cot_scu_object *o)
 {
-    return o->no_context && !strcmp(d->kind, "measurement") && strcmp(s->to->report, "measurement") != 0;
+    if (!o->no_context) return false;
+    return !strcmp(d->kind, "capture") ||
+           (!strcmp(d->kind, "measurement") && strcmp(s->to->report, "measurement") != 0);
 }
 
 /* One line a process, at the first: a peer that takes none takes none of the next thousand either. */
 static cot_status drop_unwanted(sender *s, const cot_delivery *d, const char *why, cot_error *err)
 {
+    const bool capture = !strcmp(d->kind, "capture");
+    bool *said = capture ? &s->said_capture : &s->said_measurement;
     const cot_status status = cot_store_unwanted(s->store, d->id, why, err);
-    if (status == COT_OK)
-        cot_log(
-            s->said_unwanted ? COT_DEBUG : COT_WARN, "send.unwanted", d->job,
-            "destination=%s kind=%s reason=\"%s\" advice=\"enable Comprehensive 3D or Comprehensive SR there, or set "
-            "report=reading\"",
-            s->to->name, d->kind, why);
-    s->said_unwanted = s->said_unwanted || status == COT_OK;
+    if (status != COT_OK) return status;
+    cot_log(*said ? COT_DEBUG : COT_WARN, "send.unwanted", d->job, "destination=%s kind=%s reason=\"%s\" advice=\"%s\"",
+            s->to->name, d->kind, why,
+            capture ? "enable Secondary Capture there, or set capture=false"
+                    : "enable Comprehensive 3D or Comprehensive SR there, or set report=reading");
+    *said = true;
     return status;
 }
 

@@ -19,7 +19,7 @@ typedef struct sender {
     int64_t gate_ms;   /* no association before this */
     unsigned failures; /* associations in a row that brought nothing forward */
     uint64_t random;
-    bool said_unwanted; /* the log has been told that the peer takes no measurement reports */
+    bool said_measurement, said_capture; /* the log has been told that the peer takes none of them */
 } sender;
 
 void sender_init(sender *s, cot_store *store, const cot_config *config, const cot_config_destination *to);

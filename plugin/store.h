@@ -4,9 +4,10 @@
  *
  *   job:       received --claim--> reading --report--> reported          delivery: waiting --take--> sending --+--> delivered
  *                  ^------release-----'  '--give-up--> failed                         ^---again/release---'     +--> dead
- *   A measurement report that a peer does not take: sending -> dropped, where the reading report goes there as well.
+ *   A measurement report or capture that a peer does not take: sending -> dropped, where another report goes there as well.
+ *   A report that failed lint: waiting -> dead as it is recorded; `retry` reads its image again.
  *   retry (by hand): failed -> received, dead -> waiting;  drop: waiting|dead -> dropped, received|failed -> dropped
- *   redo: reported -> received when the report's file is gone (retry, or the image sent again); failed -> received when the
+ *   redo: reported -> received when a report's file is gone (retry, or the image sent again); failed -> received when the
  *         image is sent again. Dead deliveries wait again, none is taken before the job is reported again.
  *
  * Folder: db (SQLite), incoming/ (being received), objects/<job>.dcm, reports/<job>-<kind>.dcm. Names are job ids,
@@ -47,7 +48,7 @@ typedef struct cot_delivery {
     int64_t id;
     char job[COT_JOB_ID];
     char destination[33];
-    char kind[17];             /* "reading", "measurement": a job has at most one of each for a destination */
+    char kind[17];             /* "reading", "measurement", "capture": a job has at most one of each for a destination */
     cot_delivery_state state;
     char report[1024], fallback[1024]; /* files to send; fallback "" = none */
     unsigned attempts;
@@ -89,8 +90,9 @@ typedef struct cot_store_report {
 } cot_store_report;
 typedef struct cot_store_post {        /* a report on its way: durable files, fallback NULL = none */
     const char *destination, *kind, *report, *fallback;
+    const char *parked;                /* NULL, or why it must not be sent: its delivery is dead from the start */
 } cot_store_post;
-/* reading -> reported, and one waiting delivery per post, in one transaction. */
+/* reading -> reported, and one delivery per post (waiting, or dead where parked), in one transaction. */
 cot_status cot_store_reported(cot_store *store, const char *job, const cot_store_report *report, const cot_store_post *posts,
                               size_t n_posts, cot_error *err);
 /* reading -> received after a fault of the machine or a time-out, to be claimed alone from now on. `counts`: like a death of

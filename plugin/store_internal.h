@@ -64,6 +64,7 @@ typedef enum delivery_event {
     DELIVERY_RETRY,
     DELIVERY_DROP,
     DELIVERY_UNWANTED, /* the peer takes no report of this kind */
+    DELIVERY_PARK,     /* its report failed lint */
     DELIVERY_EVENTS
 } delivery_event;
 int store_job_next(job_event event, cot_job_state state);                /* -1: not allowed */
@@ -85,6 +86,7 @@ void store_read_delivery(const cot_store *store, cot_delivery *delivery, sqlite3
 cot_status store_job_get(cot_store *store, const char *id, cot_job *out, cot_error *err);
 /* Reported, but the report's file is no longer in the folder. */
 bool store_report_is_gone(const cot_job *job);
+bool store_file_is_gone(const char *path);
 /* Inside a transaction, image in place: to be read (again) as if just received; dead deliveries wait for the new report. */
 cot_status store_redo(cot_store *store, const char *id, cot_error *err); /* store_redo.c */
 void store_object_path(const cot_store *store, const char *job, char *path, size_t size);

@@ -229,14 +229,23 @@ static cot_status nothing_moved(const cot_job *job, const delivery_list *list, c
                     cot_job_state_name(job->state), states, what);
 }
 
-static bool can_redo(const cot_job *job)
+/* A report that was parked, or whose file somebody removed, can only be made again. */
+static bool must_redo(const cot_job *job, const delivery_list *list)
 {
-    return store_report_is_gone(job) && job->object[0] && access(job->object, R_OK) == 0;
+    bool gone = store_report_is_gone(job);
+    for (size_t i = 0; i < list->n && job->state == COT_JOB_REPORTED; i++)
+        gone = gone || (list->items[i].state == COT_DELIVERY_DEAD && store_file_is_gone(list->items[i].report));
+    return gone;
+}
+
+static bool has_image(const cot_job *job)
+{
+    return job->object[0] && access(job->object, R_OK) == 0;
 }
 
 static cot_status redo_one(cot_store *store, const cot_job *job, cot_error *err)
 {
-    if (can_redo(job)) return store_redo(store, job->id, err);
+    if (has_image(job)) return store_redo(store, job->id, err);
     return cot_fail(
         err, COT_E_REFUSED,
         "job %s: its report's file is gone, and so is its image: send the image again, it will be read anew", job->id);
@@ -252,7 +261,7 @@ static cot_status move_one(cot_store *store, const char *id, job_event job, deli
     if (status != COT_OK) return status;
     COT_TRY(store_job_get(store, id, &row, err));
     COT_TRY(list_deliveries(store, id, &list, err));
-    if (job == JOB_RETRY && store_report_is_gone(&row)) {
+    if (job == JOB_RETRY && must_redo(&row, &list)) {
         status = redo_one(store, &row, err);
         *n = status == COT_OK;
         goto done;
@@ -279,6 +288,7 @@ static cot_status move_chunk(cot_store *store, job_event job, delivery_event del
     bool row;
     char id[COT_JOB_ID];
     cot_job owner;
+    delivery_list list = {0};
     *moved = 0;
     cot_status status = store_begin(store, err);
     if (status != COT_OK) return status;
@@ -300,12 +310,14 @@ static cot_status move_chunk(cot_store *store, job_event job, delivery_event del
         store_text(id, sizeof id, stmt, 1);
         sqlite3_reset(stmt);
         COT_TRY(store_job_get(store, id, &owner, err));
-        if (delivery == DELIVERY_RETRY && can_redo(&owner))
+        COT_TRY(list_deliveries(store, id, &list, err));
+        if (delivery == DELIVERY_RETRY && must_redo(&owner, &list) && has_image(&owner))
             COT_TRY(store_redo(store, id, err)); /* moves this delivery, too */
         else
             COT_TRY(move_delivery(store, number, delivery, err));
     }
 done:
+    free(list.items);
     return store_end(store, status, err);
 }
 

@@ -82,6 +82,25 @@ static const char *report_name(const cot_store *store, const char *path)
     return path + n;
 }
 
+/* The delivery just added, or found waiting, is of a report that must not be sent. One delivered earlier stays so. */
+static cot_status park_delivery(cot_store *store, const char *job, const cot_store_post *post, cot_error *err)
+{
+    cot_status status;
+    sqlite3_stmt *stmt;
+    bool row;
+    COT_TRY(store_query(&stmt, store, err,
+                        "SELECT id FROM delivery WHERE job=?1 AND destination=?2 AND kind=?3 AND state=?4", "sssi", job,
+                        post->destination, post->kind, (long long)COT_DELIVERY_WAITING));
+    COT_TRY(store_step(store, stmt, &row, err));
+    const long long delivery = row ? sqlite3_column_int64(stmt, 0) : 0;
+    sqlite3_reset(stmt);
+    if (!row) return COT_OK;
+    COT_TRY(store_move_delivery(store, delivery, DELIVERY_PARK, err));
+    status = store_run(store, err, "UPDATE delivery SET text=?2 WHERE id=?1", "is", delivery, post->parked);
+done:
+    return status;
+}
+
 /* Read again: it has waited, or is delivered, and stays so; but its files may have other names now. */
 static cot_status add_delivery(cot_store *store, const char *job, const cot_store_post *post, cot_error *err)
 {
@@ -111,6 +130,7 @@ cot_status cot_store_reported(cot_store *store, const char *job, const cot_store
     STORE_POINT("reported: reading kept");
     for (size_t i = 0; i < n_posts; i++) {
         COT_TRY(add_delivery(store, job, &posts[i], err));
+        if (posts[i].parked) COT_TRY(park_delivery(store, job, &posts[i], err));
         STORE_POINT("reported: delivery added");
     }
 done:

@@ -6,9 +6,14 @@
 #include <errno.h>
 #include <unistd.h>
 
+bool store_file_is_gone(const char *path)
+{
+    return access(path, F_OK) != 0 && errno == ENOENT;
+}
+
 bool store_report_is_gone(const cot_job *job)
 {
-    return job->state == COT_JOB_REPORTED && job->report[0] && access(job->report, F_OK) != 0 && errno == ENOENT;
+    return job->state == COT_JOB_REPORTED && job->report[0] && store_file_is_gone(job->report);
 }
 
 static cot_status revive_deliveries(cot_store *store, const char *id, cot_error *err)

@@ -183,15 +183,29 @@ static void say_read(const worker *w, size_t i, const span *s)
             w->decoded[i].ms, s->read_ms, (long long)(process_now_ms() - s->start));
 }
 
-/* Errors of the store are the loop's to wait out. *done = recorded. */
-static cot_status finish_one(worker *w, size_t i, size_t n, const report_set *set, bool *done, cot_error *err)
+/* A fault of the machine, not of the report: all of the job is tried again. */
+static bool is_passing(const worker *w, const cot_job *job, const cot_report_order *order)
 {
+    const cot_status why = order->error.status;
+    if (why == COT_OK) return false;
+    if (order->timed_out) return !job->alone;
+    return why == COT_E_MEMORY || why == COT_E_IO || why == COT_E_LIMIT || disk_is_full(w);
+}
+
+/* Errors of the store are the loop's to wait out. *done = recorded. */
+static cot_status finish_one(worker *w, size_t i, size_t n, report_set *set, bool *done, cot_error *err)
+{
+    const cot_error *why = NULL;
     *done = false;
     for (size_t k = 0; k < REPORT_FORMS; k++) {
         const cot_report_order *order = set->orders[k];
-        if (!order || order->error.status == COT_OK) continue;
+        if (!order || !is_passing(w, &w->jobs[i], order)) continue;
         cot_fail(err, order->error.status, "%s", order->error.text);
         return end_badly(w, &w->jobs[i], n, order->timed_out, err);
+    }
+    if (!worker_settle_reports(w, &w->jobs[i], set, &why)) {
+        cot_fail(err, why->status, "%s", why->text);
+        return give_up(w, &w->jobs[i], err);
     }
     const cot_status status = worker_record(w, &w->jobs[i], w->chains[i], set, err);
     *done = status == COT_OK;

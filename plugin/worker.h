@@ -45,11 +45,14 @@ cot_status worker_turn(worker *w, size_t *n, cot_error *err);
 typedef struct report_set {
     char path[REPORT_FORMS][1200], before[REPORT_FORMS][1200];
     cot_report_order *orders[REPORT_FORMS]; /* in the array that is handed to the sandbox; NULL: not made */
+    bool passed[REPORT_FORMS];              /* written, and through lint */
 } report_set;
 void worker_choose_forms(worker *w);
 /* At most REPORT_FORMS into orders; returns how many. Strings stay with job, chain and set. */
 size_t worker_order_reports(const worker *w, const cot_job *job, const cot_chain *chain, report_set *set,
                             cot_report_order *orders);
+/* Puts aside what failed for good, each report by itself. false: nothing passed; *why is the reason of the first that did not. */
+bool worker_settle_reports(const worker *w, const cot_job *job, report_set *set, const cot_error **why);
 /* The reading and its deliveries, in one transaction. */
 cot_status worker_record(const worker *w, const cot_job *job, const cot_chain *chain, const report_set *set,
                          cot_error *err);

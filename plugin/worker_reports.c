@@ -12,8 +12,8 @@ void worker_choose_forms(worker *w)
     report_form first, fallback;
     w->forms[FORM_READING] = true; /* what `queue show` names, whoever is sent it */
     for (size_t i = 0; i < w->config->n_destinations; i++)
-        for (int measurement = 0; measurement < 2; measurement++) {
-            if (!reporting_sends(&w->config->destinations[i], measurement, &first, &fallback)) continue;
+        for (size_t k = 0; k < REPORTING_KINDS; k++) {
+            if (!reporting_sends(&w->config->destinations[i], (cot_report_kind)k, &first, &fallback)) continue;
             w->forms[first] = true;
             if (fallback < REPORT_FORMS) w->forms[fallback] = true;
         }
@@ -56,6 +56,44 @@ size_t worker_order_reports(const worker *w, const cot_job *job, const cot_chain
     return n;
 }
 
+/* ---- a report that failed ---- */
+/* Beside the reports, for people; under another name, so that nobody sends it. */
+static void parked_path(const worker *w, const cot_job *job, report_form form, char *path, size_t size)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s.parked", reporting_form_name(form));
+    cot_store_report_path(w->store, job->id, name, path, size);
+}
+
+/* Said in the log, put aside where it was written at all; true: it passed. */
+static bool passed(const worker *w, const cot_job *job, const report_set *set, report_form form)
+{
+    char aside[1300];
+    const cot_report_order *order = set->orders[form];
+    parked_path(w, job, form, aside, sizeof aside);
+    if (order->error.status == COT_OK) {
+        unlink(aside); /* of an earlier try */
+        return true;
+    }
+    rename(order->path, aside);
+    cot_log(COT_ERROR_LEVEL, "report.parked", job->id, "report=%s reason=\"%s\"", reporting_form_name(form),
+            order->error.text);
+    return false;
+}
+
+bool worker_settle_reports(const worker *w, const cot_job *job, report_set *set, const cot_error **why)
+{
+    bool any = false;
+    *why = NULL;
+    for (report_form form = 0; form < REPORT_FORMS; form++) {
+        if (!set->orders[form]) continue;
+        set->passed[form] = passed(w, job, set, form);
+        any = any || set->passed[form];
+        if (!set->passed[form] && !*why) *why = &set->orders[form]->error;
+    }
+    return any;
+}
+
 /* Who is sent what of these reports. */
 static size_t list_posts(const worker *w, bool refused, const report_set *set, cot_store_post *posts)
 {
@@ -63,12 +101,15 @@ static size_t list_posts(const worker *w, bool refused, const report_set *set, c
     report_form first, fallback;
     for (size_t i = 0; i < w->config->n_destinations; i++) {
         const cot_config_destination *to = &w->config->destinations[i];
-        for (int measurement = 0; measurement < 2 && !(refused && !to->refusals); measurement++) {
-            if (!reporting_sends(to, measurement, &first, &fallback) || !set->orders[first]) continue;
+        for (size_t k = 0; k < REPORTING_KINDS && !(refused && !to->refusals); k++) {
+            const cot_report_kind kind = (cot_report_kind)k;
+            if (!reporting_sends(to, kind, &first, &fallback) || !set->orders[first]) continue;
+            const bool falls_back = fallback < REPORT_FORMS && set->passed[fallback];
             posts[n++] = (cot_store_post){.destination = to->name,
-                                          .kind = measurement ? "measurement" : "reading",
+                                          .kind = reporting_kind_name(kind),
                                           .report = set->path[first],
-                                          .fallback = fallback < REPORT_FORMS ? set->path[fallback] : NULL};
+                                          .fallback = falls_back ? set->path[fallback] : NULL,
+                                          .parked = set->passed[first] ? NULL : set->orders[first]->error.text};
         }
     }
     return n;
@@ -80,7 +121,7 @@ cot_status worker_record(const worker *w, const cot_job *job, const cot_chain *c
     cot_status status;
     char *json = NULL;
     const bool refused = chain->state == COT_CHAIN_REFUSED;
-    cot_store_post *posts = calloc(2 * w->config->n_destinations + 1, sizeof *posts);
+    cot_store_post *posts = calloc(REPORTING_KINDS * w->config->n_destinations + 1, sizeof *posts);
     if (!posts) return cot_fail(err, COT_E_MEMORY, "worker: no memory for deliveries");
     COT_TRY(cot_chain_to_json(&json, chain, w->steps, NULL, err));
     const cot_report_made *made = &set->orders[FORM_READING]->made;

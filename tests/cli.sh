@@ -103,6 +103,8 @@ has "…one too deep is named" err "in/deep/.*nested deeper"
 has "…and says what it skipped" err "1 other files skipped"
 "$stepcot" infer -o pictures --capture "$1" >out 2>err </dev/null || true
 equal "--capture writes a picture of the reading too" "$(ls pictures | grep -c "[.]capture[.]dcm$")" 1
+has "…and counts the files" err "$(ls pictures | wc -l) files written"
+exits "…which lint accepts" 0 "$stepcot" lint pictures/*.dcm "$1"
 exits "…and needs to know where" 2 "$stepcot" infer --capture "$1"
 exits "explain writes a page" 0 "$stepcot" explain "$1" -o page.html
 has "…with image and maps in it" page.html "data:image/png;base64,"

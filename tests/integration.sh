@@ -15,6 +15,7 @@ Orthanc "$WORK/orthanc.json" >"$WORK/orthanc.log" 2>&1 & PACS=$!
 rest() { curl -sf "http://127.0.0.1:$http/$1"; }
 check "Orthanc is up" wait_until 60 rest system
 
+SEND='capture="true"'
 node_config "$WORK/node.xml" "$dimse"
 check "config check accepts the node's configuration" "$BIN/stepcot" config check "$WORK/node.xml"
 check "serve --check finds the PACS" "$BIN/stepcot" serve --check --config "$WORK/node.xml"
@@ -41,7 +42,7 @@ sr_count() { sr_of 88.22; }
 sr_all() { [ "$(sr_count)" -ge "$n" ]; }
 check "a report for each of $n images is in Orthanc" wait_until 120 sr_all
 posted() { grep -o "\"report\":\"$1\",\"state\":\"$2" "$WORK/queue.json" | wc -l; }
-delivered() { "$BIN/stepcot" queue list --config "$WORK/node.xml" --json >"$WORK/queue.json" && [ "$(posted reading delivered)" = "$n" ] && [ "$(posted measurement delivered)" = "$(posted measurement '')" ]; }
+delivered() { "$BIN/stepcot" queue list --config "$WORK/node.xml" --json >"$WORK/queue.json" && [ "$(posted reading delivered)" = "$n" ] && [ "$(posted measurement delivered)" = "$(posted measurement '')" ] && [ "$(posted capture delivered)" = "$(posted capture '')" ]; }
 check "the queue says delivered for each" wait_until 60 delivered
 sed -n 's/^.*"id":"\([0-9a-f]*\)".*/\1/p' "$WORK/queue.json" >"$WORK/jobs"
 while read -r id; do "$BIN/stepcot" queue show "$id" --config "$WORK/node.xml" --json; done <"$WORK/jobs" >"$WORK/shown.json"
@@ -52,6 +53,9 @@ read_images=$(grep -c 'event=read .*state=\(partial\|complete\)' "$WORK/node.log
 equal "a measurement report was sent of each image that was read" "$measured" "$read_images"
 [ "$measured" -ge 1 ] && pass "at least one image was read" || fail "no image was read"
 equal "and is in Orthanc as Comprehensive 3D SR" "$(sr_of 88.34)" "$measured"
+captures() { curl -sf "http://127.0.0.1:$http/tools/find" -d '{"Level":"Instance","Query":{"SeriesDescription":"AI chest X-ray reading as a picture, not verified"},"Expand":false}' | grep -c '"' || true; }
+equal "and a picture of each of them, in a series of its own" "$(captures)" "$measured"
+equal "which the queue says too" "$(posted capture delivered)" "$measured"
 equal "the fallback classes were not needed" "$(sr_of 88.11) $(sr_of 88.33)" "0 0"
 for id in $(curl -sf "http://127.0.0.1:$http/tools/find" -d '{"Level":"Instance","Query":{"Modality":"SR"},"Expand":false}' | tr -d '[]," '); do
     rest "instances/$id/file" >"$WORK/$id.dcm"

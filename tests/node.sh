@@ -51,7 +51,7 @@ node_config() {
   <accept ae="*" host="127.0.0.1"/>
   <store path="$WORK/store" settle-s="0" ${3-}/>
   <reader cache="$XDG_CACHE_HOME/stepcot" ${READER-}/>
-  <send to="pacs" host="127.0.0.1" port="$2" ae="PACS" retry-first-s="1" retry-max-s="2" timeout-s="10" refusals="true"/>
+  <send to="pacs" host="127.0.0.1" port="$2" ae="PACS" retry-first-s="1" retry-max-s="2" timeout-s="10" refusals="true" ${SEND-}/>
   ${4-}
 </node>
 XML

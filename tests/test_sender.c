@@ -252,8 +252,8 @@ TEST(delivery_is_given_up_after_its_hours_but_not_right_after_a_long_power_cut)
     close_and_remove(store);
 }
 
-/* A job with both reports for the destination. */
-static void make_both(cot_store *store, const char *sop)
+/* A job with a reading report and one of another kind for the destination. */
+static void make_two(cot_store *store, const char *sop, const char *kind)
 {
     cot_error err = COT_ERROR_INIT;
     char job[COT_JOB_ID], path[2][1024];
@@ -262,15 +262,15 @@ static void make_both(cot_store *store, const char *sop)
     receive_ok(store, sop, "aa", "1", job);
     CHECK_OK(cot_store_claim(store, "w", 0, &claimed, 1, &got, &err));
     for (int i = 0; i < 2; i++) {
-        cot_store_report_path(store, job, i ? "measurements-3d" : "reading", path[i], sizeof path[i]);
+        cot_store_report_path(store, job, i ? kind : "reading", path[i], sizeof path[i]);
         CHECK_OK(cot_file_write_durable(path[i], "report", 6, &err));
     }
     const cot_store_report made = {.report = path[0], .sop_instance = "2.25.1", .series = "2.25.2"};
-    const cot_store_post posts[2] = {{"PACS", "reading", path[0], NULL}, {"PACS", "measurement", path[1], NULL}};
+    const cot_store_post posts[2] = {{"PACS", "reading", path[0], NULL, NULL}, {"PACS", kind, path[1], NULL, NULL}};
     CHECK_OK(cot_store_reported(store, job, &made, posts, 2, &err));
 }
 
-TEST(peer_without_measurement_classes_gets_the_reading_reports_alone_and_the_log_says_so_once)
+static void gets_reports_alone(const char *kind, const char *advice)
 {
     cot_store *store = open_new();
     sender s;
@@ -279,13 +279,13 @@ TEST(peer_without_measurement_classes_gets_the_reading_reports_alone_and_the_log
     FILE *stream = tmpfile();
     REQUIRE(stream);
     cot_log_to_stream(stream, COT_INFO, "sender");
-    make_both(store, "1.1");
-    make_both(store, "1.2");
+    make_two(store, "1.1", kind);
+    make_two(store, "1.2", kind);
     begin(&s, store, ".n.n");
     CHECK_NUMBER(turn(&s, NULL), 4);
     CHECK_NUMBER(in_state(store, COT_DELIVERY_DELIVERED), 2);
     CHECK_NUMBER(in_state(store, COT_DELIVERY_DROPPED), 2);
-    CHECK_NUMBER(number(store, "SELECT count(*) FROM delivery WHERE state=4 AND kind='measurement'"), 2);
+    CHECK_NUMBER(number(store, "SELECT count(*) FROM delivery WHERE state=4 AND kind<>'reading'"), 2);
     CHECK_NUMBER(turn(&s, NULL), 0);
     cot_log_to_stream(stderr, COT_INFO, "test");
     rewind(stream);
@@ -293,8 +293,18 @@ TEST(peer_without_measurement_classes_gets_the_reading_reports_alone_and_the_log
     fclose(stream);
     for (const char *at = log; (at = strstr(at, "event=send.unwanted")); at++) lines++;
     CHECK_NUMBER(lines, 1);
-    CHECK_HAS(log, "destination=PACS kind=measurement");
+    CHECK_HAS(log, "destination=PACS kind=");
+    CHECK_HAS(log, kind);
+    CHECK_HAS(log, advice);
     close_and_remove(store);
+}
+TEST(peer_without_measurement_classes_gets_the_reading_reports_alone_and_the_log_says_so_once)
+{
+    gets_reports_alone("measurement", "or set report=reading");
+}
+TEST(peer_without_secondary_capture_gets_the_reports_alone_and_the_log_says_so_once)
+{
+    gets_reports_alone("capture", "or set capture=false");
 }
 
 TEST(peer_that_shall_get_measurements_only_and_takes_none_is_for_people_to_look_at)
@@ -303,7 +313,7 @@ TEST(peer_that_shall_get_measurements_only_and_takes_none_is_for_people_to_look_
     sender s;
     cot_config_destination only = pacs;
     snprintf(only.report, sizeof only.report, "measurement");
-    make_both(store, "1.1");
+    make_two(store, "1.1", "measurement");
     begin(&s, store, "nn");
     s.to = &only;
     CHECK_NUMBER(turn(&s, NULL), 2); /* a reading report without a context is dead, too */

@@ -53,6 +53,7 @@ TEST(delivery_table_moves_exactly_what_the_drawing_allows)
         [DELIVERY_RETRY] = {-1, -1, -1, COT_DELIVERY_WAITING, -1},
         [DELIVERY_DROP] = {COT_DELIVERY_DROPPED, -1, -1, COT_DELIVERY_DROPPED, -1},
         [DELIVERY_UNWANTED] = {-1, COT_DELIVERY_DROPPED, -1, -1, -1},
+        [DELIVERY_PARK] = {COT_DELIVERY_DEAD, -1, -1, -1, -1},
     };
     cot_error err = COT_ERROR_INIT;
     cot_store *store = open_new();
@@ -311,14 +312,14 @@ TEST(each_kind_of_report_is_a_delivery_of_its_own_and_reading_again_changes_only
     cot_job jobs[1];
     cot_delivery d[4];
     size_t n = 0;
-    cot_store_post posts[2] = {{"PACS", "reading", "/elsewhere/a.dcm", NULL},
-                               {"PACS", "measurement", "/elsewhere/b.dcm", "/elsewhere/c.dcm"}};
+    cot_store_post posts[2] = {{"PACS", "reading", "/elsewhere/a.dcm", NULL, NULL},
+                               {"PACS", "measurement", "/elsewhere/b.dcm", "/elsewhere/c.dcm", NULL}};
     const cot_store_report made = {.report = "/elsewhere/a.dcm", .sop_instance = "2.25.1", .series = "2.25.2"};
     receive_ok(store, "1.2.3", "aa", "1.2", job);
     for (int again = 0; again < 2; again++) {
         CHECK_OK(cot_store_claim(store, "w", 0, jobs, 1, &n, &err));
         REQUIRE(n == 1);
-        if (again) posts[1] = (cot_store_post){"PACS", "measurement", "/elsewhere/d.dcm", NULL};
+        if (again) posts[1] = (cot_store_post){"PACS", "measurement", "/elsewhere/d.dcm", NULL, NULL};
         CHECK_OK(cot_store_reported(store, job, &made, posts, 2, &err));
         CHECK_NUMBER(number(store, "SELECT count(*) FROM delivery"), 2);
         CHECK_OK(cot_store_take(store, "s", "PACS", d, 4, &n, &err));
@@ -337,6 +338,42 @@ TEST(each_kind_of_report_is_a_delivery_of_its_own_and_reading_again_changes_only
     CHECK_TEXT(d[0].fallback, "");
     CHECK_OK(cot_store_unwanted(store, d[0].id, "takes no such class", &err));
     CHECK_NUMBER(number(store, "SELECT state FROM delivery WHERE kind='measurement'"), COT_DELIVERY_DROPPED);
+    close_and_remove(store);
+}
+
+TEST(parked_report_is_never_sent_and_retry_reads_its_image_again)
+{
+    cot_error err = COT_ERROR_INIT;
+    cot_store *store = open_new();
+    char job[COT_JOB_ID], reading[1024], measurement[1024];
+    cot_job jobs[1];
+    cot_delivery d[4];
+    size_t n = 0;
+    receive_ok(store, "1.2.3", "aa", "1.2", job);
+    cot_store_report_path(store, job, "reading", reading, sizeof reading);
+    cot_store_report_path(store, job, "measurements-3d", measurement, sizeof measurement);
+    CHECK_OK(cot_file_write_durable(reading, "report", 6, &err));
+    const cot_store_report made = {.report = reading, .sop_instance = "2.25.1", .series = "2.25.2"};
+    cot_store_post posts[2] = {{"PACS", "reading", reading, NULL, NULL},
+                               {"PACS", "measurement", measurement, NULL, "fails R9"}};
+    for (int all = 0; all < 2; all++) {
+        CHECK_OK(cot_store_claim(store, "w", 0, jobs, 1, &n, &err));
+        REQUIRE(n == 1);
+        CHECK_OK(cot_store_reported(store, job, &made, posts, 2, &err));
+        CHECK_NUMBER(number(store, "SELECT state FROM delivery WHERE text='fails R9'"), COT_DELIVERY_DEAD);
+        CHECK_OK(cot_store_take(store, "s", "PACS", d, 4, &n, &err));
+        CHECK_NUMBER(n, all ? 0 : 1);
+        if (!all) CHECK_OK(cot_store_delivered(store, d[0].id, 0, "", &err));
+        CHECK_OK(cot_store_retry(store, all ? NULL : job, &n, &err));
+        CHECK_NUMBER(number(store, "SELECT state FROM job"), COT_JOB_RECEIVED);
+    }
+    posts[1].parked = NULL; /* this time it passes */
+    CHECK_OK(cot_file_write_durable(measurement, "report", 6, &err));
+    CHECK_OK(cot_store_claim(store, "w", 0, jobs, 1, &n, &err));
+    CHECK_OK(cot_store_reported(store, job, &made, posts, 2, &err));
+    CHECK_OK(cot_store_take(store, "s", "PACS", d, 4, &n, &err));
+    CHECK_NUMBER(n, 1);
+    CHECK_TEXT(d[0].kind, "measurement");
     close_and_remove(store);
 }
 

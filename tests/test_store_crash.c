@@ -175,9 +175,9 @@ static cot_status report_all(cot_store *store)
         if (cot_file_write_durable(path[i], "report", 6, &err) != COT_OK) return err.status;
     }
     const cot_store_report made = {.report = path[0], .sop_instance = "2.25.1", .series = "2.25.2"};
-    const cot_store_post posts[3] = {{"PACS", "reading", path[0], NULL},
-                                     {"PACS", "measurement", path[1], NULL},
-                                     {"OTHER", "reading", path[0], NULL}};
+    const cot_store_post posts[3] = {{"PACS", "reading", path[0], NULL, NULL},
+                                     {"PACS", "measurement", path[1], NULL, NULL},
+                                     {"OTHER", "reading", path[0], NULL, NULL}};
     return cot_store_reported(store, crash_job, &made, posts, 3, &err);
 }
 static void act_reported(cot_store *store)

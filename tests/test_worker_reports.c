@@ -55,6 +55,7 @@ static void as_needed(void)
         {"AIR", "measurement", "-measurements-3d.dcm", "-measurements-2d.dcm"},
         {"STONE", "measurement", "-measurements-2d-reference.dcm", NULL},
         {"LEGACY", "reading", "-basic.dcm", NULL},
+        {"LEGACY", "capture", "-capture.dcm", NULL},
     };
     cot_config_destination all[] = {wants("AIR", "both", "air", "value"),
                                     wants("STONE", "measurement", "stone", "reference"),
@@ -65,6 +66,7 @@ static void as_needed(void)
     cot_store *store = NULL;
     worker w;
     size_t n = 0;
+    all[2].capture = true;
     config.destinations = all;
     config.n_destinations = 3;
     receive(&config, &good, jobs[0]);
@@ -75,15 +77,15 @@ static void as_needed(void)
         CHECK_OK(cot_store_one(store, jobs[0], has_post, (void *)(uintptr_t)&posts[i], &err));
     cot_store_close(store);
     seen s = look_at(&config, jobs[0]);
-    CHECK_NUMBER(s.deliveries, 4);
+    CHECK_NUMBER(s.deliveries, 5);
     free(s.json);
-    CHECK_NUMBER(count_reports(&config), 5); /* nothing that nobody is sent */
+    CHECK_NUMBER(count_reports(&config), 6); /* nothing that nobody is sent */
     receive(&config, &hip, jobs[1]);
     CHECK_OK(worker_turn(&w, &n, &err));
     s = look_at(&config, jobs[1]);
-    CHECK_NUMBER(s.deliveries, 2); /* measurements of a refused image: none */
+    CHECK_NUMBER(s.deliveries, 2); /* measurements and picture of a refused image: none */
     free(s.json);
-    CHECK_NUMBER(count_reports(&config), 7);
+    CHECK_NUMBER(count_reports(&config), 8);
     worker_close(&w);
 }
 TEST(worker_writes_the_reports_its_destinations_need_and_no_others)
@@ -92,15 +94,20 @@ TEST(worker_writes_the_reports_its_destinations_need_and_no_others)
 }
 
 /* ---- the last gate ---- */
-/* In the sandbox's child, between writing and lint: the measurement report says that somebody verified it. */
+static const char *spoiled; /* part of the names of the files that are spoiled */
+
+/* In the sandbox's child, between writing and lint: a report says that somebody verified it, a capture that it has no text. */
 static void spoil(const char *path)
 {
+    static const char *const changes[][2] = {{"UNVERIFIED", "VERIFIED  "}, {"YES ", "NO  "}};
     char *bytes = NULL;
     size_t size = 0;
     cot_error e = COT_ERROR_INIT;
-    if (!strstr(path, "measurements") || cot_file_read(&bytes, &size, path, 1 << 20, &e) != COT_OK) return;
-    char *flag = memmem(bytes, size, "UNVERIFIED", 10);
-    if (flag) memcpy(flag, "VERIFIED  ", 10);
+    if (!strstr(path, spoiled) || cot_file_read(&bytes, &size, path, 1 << 25, &e) != COT_OK) return;
+    for (size_t i = 0; i < 2; i++) {
+        char *flag = memmem(bytes, size, changes[i][0], strlen(changes[i][0]));
+        if (flag) memcpy(flag, changes[i][1], strlen(changes[i][1]));
+    }
     FILE *f = fopen(path, "wb");
     if (f) {
         fwrite(bytes, 1, size, f);
@@ -109,7 +116,112 @@ static void spoil(const char *path)
     free(bytes);
 }
 
-static void fails_lint(void)
+typedef struct parked {
+    const char *kind; /* that must be dead */
+    size_t dead, waiting;
+} parked;
+
+static bool see_parked(void *ctx, const cot_job *job, const cot_delivery *d, size_t n)
+{
+    parked *p = ctx;
+    (void)job;
+    for (size_t i = 0; i < n; i++) {
+        const bool dead = d[i].state == COT_DELIVERY_DEAD;
+        p->dead += dead;
+        p->waiting += d[i].state == COT_DELIVERY_WAITING;
+        CHECK(dead == !strcmp(d[i].kind, p->kind));
+        if (dead) CHECK_HAS(d[i].text, "does not pass lint and is not sent: R15 at document");
+        CHECK((access(d[i].report, R_OK) == 0) != dead); /* a parked report has another name */
+    }
+    return true;
+}
+
+/* One kind fails: it is parked with its reason, the other two are on their way. */
+static void one_fails(const char *name, const char *kind, const char *file, const char *aside)
+{
+    cot_config_destination all[] = {wants("AIR", "both", "air", "value")};
+    const cr_options good = {.seed = 80};
+    char job[COT_JOB_ID], path[1200];
+    parked p = {.kind = kind};
+    worker w;
+    size_t n = 0;
+    cot_config config = config_named(name);
+    all[0].capture = true;
+    config.destinations = all;
+    config.n_destinations = 1;
+    receive(&config, &good, job);
+    spoiled = file;
+    sandbox_before_lint = spoil;
+    REQUIRE_OK(worker_open(&w, &config, "worker0", &err));
+    CHECK_OK(worker_turn(&w, &n, &err));
+    CHECK_NUMBER(n, 1);
+    check_job(&config, job, COT_JOB_REPORTED, "");
+    CHECK_OK(cot_store_one(w.store, job, see_parked, &p, &err));
+    CHECK_NUMBER(p.dead, 1);
+    CHECK_NUMBER(p.waiting, 2);
+    cot_store_report_path(w.store, job, aside, path, sizeof path);
+    CHECK(access(path, R_OK) == 0); /* kept for people */
+    CHECK_OK(worker_turn(&w, &n, &err));
+    CHECK_NUMBER(n, 0);
+    CHECK_OK(cot_store_retry(w.store, job, &n, &err)); /* sends nothing that failed: it is made again */
+    check_job(&config, job, COT_JOB_RECEIVED, "");
+    worker_close(&w);
+
+    sandbox_before_lint = NULL;
+    REQUIRE_OK(worker_open(&w, &config, "worker0", &err));
+    CHECK_OK(worker_turn(&w, &n, &err));
+    CHECK_NUMBER(n, 1);
+    CHECK(access(path, F_OK) != 0);
+    p = (parked){.kind = "none"};
+    CHECK_OK(cot_store_one(w.store, job, see_parked, &p, &err));
+    CHECK_NUMBER(p.waiting, 3);
+    worker_close(&w);
+}
+static void reading_fails(void)
+{
+    one_fails("r", "reading", "reading", "reading.parked");
+}
+static void measurement_fails(void)
+{
+    one_fails("m", "measurement", "measurements-3d", "measurements-3d.parked");
+}
+static void capture_fails(void)
+{
+    one_fails("c", "capture", "capture", "capture.parked");
+}
+TEST(worker_parks_a_report_that_fails_lint_by_itself_and_the_others_go)
+{
+    alone(reading_fails);
+    alone(measurement_fails);
+    alone(capture_fails);
+}
+
+/* Not the report of the first choice but what stands in for it: the first goes, with nothing to fall back to. */
+static void fallback_fails(void)
+{
+    static const wanted post = {"AIR", "measurement", "-measurements-3d.dcm", NULL};
+    cot_config_destination all[] = {wants("AIR", "both", "air", "value")};
+    const cr_options good = {.seed = 81};
+    char job[COT_JOB_ID];
+    worker w;
+    size_t n = 0;
+    cot_config config = config_named("fallback");
+    config.destinations = all;
+    config.n_destinations = 1;
+    receive(&config, &good, job);
+    spoiled = "measurements-2d";
+    sandbox_before_lint = spoil;
+    REQUIRE_OK(worker_open(&w, &config, "worker0", &err));
+    CHECK_OK(worker_turn(&w, &n, &err));
+    CHECK_OK(cot_store_one(w.store, job, has_post, (void *)(uintptr_t)&post, &err));
+    worker_close(&w);
+}
+TEST(worker_sends_a_report_without_its_fallback_when_only_that_fails_lint)
+{
+    alone(fallback_fails);
+}
+
+static void all_fail(void)
 {
     const cot_config config = config_named("lint");
     const cr_options good = {.seed = 80};
@@ -117,16 +229,15 @@ static void fails_lint(void)
     worker w;
     size_t n = 0;
     receive(&config, &good, job);
+    spoiled = "";
     sandbox_before_lint = spoil;
     REQUIRE_OK(worker_open(&w, &config, "worker0", &err));
     CHECK_OK(worker_turn(&w, &n, &err));
     CHECK_NUMBER(n, 1);
     check_job(&config, job, COT_JOB_FAILED, "does not pass lint and is not sent: R15 at document");
     seen s = look_at(&config, job);
-    CHECK_NUMBER(s.deliveries, 0); /* nor does the other report go */
+    CHECK_NUMBER(s.deliveries, 0);
     free(s.json);
-    cot_store_report_path(w.store, job, "measurements-3d", path, sizeof path);
-    CHECK(access(path, R_OK) == 0); /* kept for people */
     CHECK_OK(worker_turn(&w, &n, &err));
     CHECK_NUMBER(n, 0);
     worker_close(&w);
@@ -143,9 +254,9 @@ static void fails_lint(void)
     CHECK_HAS(listing, "failed");
     CHECK_HAS(listing, "does not pass lint");
 }
-TEST(worker_parks_an_image_whose_report_fails_lint_and_the_queue_says_why)
+TEST(worker_parks_an_image_of_which_no_report_passes_lint_and_the_queue_says_why)
 {
-    alone(fails_lint);
+    alone(all_fail);
 }
 
 /* A worker that dies between writing a report and recording it leaves the job to be read again. */
