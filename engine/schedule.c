@@ -77,7 +77,7 @@ static uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
-static double uniform(uint64_t seed, uint64_t epoch, uint64_t i)
+double order_uniform(uint64_t seed, uint64_t epoch, uint64_t i)
 {
     return (double)(mix(mix(mix(seed) + epoch) + i) >> 11) * 0x1p-53;
 }
@@ -86,7 +86,7 @@ void order_shuffle(size_t *order, size_t n, uint64_t seed, uint64_t epoch)
 {
     for (size_t i = 0; i < n; i++) order[i] = i;
     for (size_t i = n; i > 1; i--) { /* Fisher and Yates */
-        const size_t k = (size_t)(uniform(seed, epoch, i) * (double)i), last = order[i - 1];
+        const size_t k = (size_t)(order_uniform(seed, epoch, i) * (double)i), last = order[i - 1];
         order[i - 1] = order[k];
         order[k] = last;
     }
@@ -98,7 +98,7 @@ bool order_draw(size_t *order, size_t n, const double *weight, uint64_t seed, ui
     if (!upto) return false;
     for (size_t i = 0; i < n; i++) upto[i] = sum += weight[i];
     for (size_t i = 0; i < n; i++) {
-        const double at = uniform(seed, epoch, i) * sum;
+        const double at = order_uniform(seed, epoch, i) * sum;
         size_t low = 0, high = n - 1;
         while (low < high) { /* the first whose sum is above */
             const size_t middle = (low + high) / 2;

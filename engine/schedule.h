@@ -31,6 +31,8 @@ bool schedule_tell(schedule *s, double measure);
 bool schedule_stops(const schedule *s);
 
 /* ---- order of images: from counters, so that it is the same after a resume ---- */
+/* In [0,1), from these three numbers alone. */
+double order_uniform(uint64_t seed, uint64_t epoch, uint64_t i);
 /* A permutation of 0 … n-1 that depends on n, seed and epoch alone. */
 void order_shuffle(size_t *order, size_t n, uint64_t seed, uint64_t epoch);
 /* n draws with replacement, in proportion to weight (>= 0, some > 0); no memory: false. */

@@ -164,7 +164,7 @@ static void table_scores(double out[SCORES], judge *j)
     for (int s = SCORE_SENSITIVITY; s <= SCORE_F1; s++) out[s] = kinds > 0 ? out[s] / kinds : (double)NAN;
 }
 
-static size_t bin_of(double confidence)
+size_t score_bin_of(double confidence)
 {
     const size_t bin = (size_t)(confidence * SCORES_BINS);
     return bin < SCORES_BINS ? bin : SCORES_BINS - 1;
@@ -176,7 +176,7 @@ static void certainty_scores(double out[SCORES], const judge *j)
     const size_t k = j->rows->classes;
     for (size_t i = 0; i < j->rows->n; i++) {
         const double confidence = j->p[i * k + j->answer[i]];
-        const size_t bin = bin_of(confidence), label = (size_t)j->rows->label[i];
+        const size_t bin = score_bin_of(confidence), label = (size_t)j->rows->label[i];
         weight[bin] += j->weight[i];
         sure[bin] += j->weight[i] * confidence;
         right[bin] += label == j->answer[i] ? j->weight[i] : 0;
@@ -236,6 +236,7 @@ cot_status scores_of(score_interval out[SCORES], const score_rows *rows, double 
     judge j;
     cot_status status = judge_init(&j, rows, temperature, err);
     if (status == COT_OK) status = intervals(out, &j, NULL, draws, seed, err);
+    out[SCORE_ECE].low = out[SCORE_ECE].high = (double)NAN; /* a draw adds chance to chance: calibration_error.h */
     judge_fini(&j);
     return status;
 }
@@ -316,7 +317,7 @@ void score_bins(score_bin bins[SCORES_BINS], const score_rows *rows, double temp
         const size_t answer = largest(z, k);
         double all = 0;
         for (size_t c = 0; c < k; c++) all += exp((z[c] - z[answer]) / temperature);
-        score_bin *b = &bins[bin_of(1 / all)];
+        score_bin *b = &bins[score_bin_of(1 / all)];
         b->n++;
         b->confidence += 1 / all;
         b->accuracy += answer == (size_t)rows->label[i];

@@ -15,7 +15,7 @@ typedef enum score_kind {
     SCORE_SPECIFICITY, /* precision is 0 */
     SCORE_PRECISION,
     SCORE_F1,
-    SCORE_ECE,          /* expected calibration error, bins of equal width */
+    SCORE_ECE,          /* expected calibration error, bins of equal width; no interval but of differences */
     SCORE_NLL,          /* mean negative log-likelihood */
     SCORE_AUC_NEGATIVE, /* of the option that says that nothing is there, against all others: is anything there? */
     SCORES
@@ -51,6 +51,7 @@ typedef struct score_bin {
     size_t n;
     double confidence, accuracy; /* means; NaN when empty */
 } score_bin;
+size_t score_bin_of(double certainty);
 void score_bins(score_bin bins[SCORES_BINS], const score_rows *rows, double temperature);
 /* ROC of one option against the rest: x false, y true positive rate; room for n + 2 points. 0: one kind is missing. */
 size_t score_roc(double *x, double *y, const score_rows *rows, size_t option, cot_error *err);

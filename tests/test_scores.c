@@ -1,6 +1,7 @@
 /* links: engine */
 /* Scores against scikit-learn, intervals, temperature. SPDX-License-Identifier: Apache-2.0 */
-#include "engine/scores.h"
+#include "engine/calibration_error.h"
+#include "engine/schedule.h"
 #include "tests/check.h"
 
 static cot_error err;
@@ -86,6 +87,38 @@ static bool compare_interval(const golden_case *g, FILE *f)
     return true;
 }
 
+/* The draws of a calibrated model are random in both; the rest is arithmetic. */
+static bool compare_errors(const golden_case *g, FILE *f, const char *name)
+{
+    double want[4];
+    calibration_error got;
+    const size_t n = !strcmp(name, "chance") ? 3 : 4;
+    for (size_t i = 0; i < n; i++)
+        if (fscanf(f, "%lf", &want[i]) != 1) return false;
+    CHECK_OK(calibration_error_of(&got, &g->rows, 1, 4000, 3, &err));
+    if (n == 3) {
+        CHECK_NEAR(got.chance, want[0], 0.002);
+        CHECK_NEAR(got.chance_high, want[1], 0.004);
+        CHECK_NEAR(got.reached, want[2], 0.03);
+        return true;
+    }
+    CHECK_NEAR(got.mass, want[0], 1e-12);
+    CHECK_NEAR(got.square, want[1], 1e-12);
+    CHECK_NEAR(got.rms, sqrt(fmax(want[1], 0)), 1e-12);
+    CHECK_NEAR(got.rms_low, want[2], 1e-9);
+    CHECK_NEAR(got.rms_high, want[3], 1e-9);
+    return true;
+}
+
+static bool compare_left_out(const golden_case *g, FILE *f)
+{
+    double want, got;
+    if (fscanf(f, "%lf", &want) != 1) return false;
+    CHECK_OK(calibration_left_out(&got, &g->rows, 5, &err));
+    CHECK_NEAR(got / want, 1, 1e-6);
+    return true;
+}
+
 /* Lines "name value" up to "end"; how many scores were compared. */
 static size_t compare_case(const golden_case *g, FILE *f)
 {
@@ -97,6 +130,14 @@ static size_t compare_case(const golden_case *g, FILE *f)
     while (fscanf(f, "%31s", name) == 1 && strcmp(name, "end")) {
         if (!strcmp(name, "interval")) {
             if (!compare_interval(g, f)) return 0;
+            continue;
+        }
+        if (!strcmp(name, "chance") || !strcmp(name, "mass")) {
+            if (!compare_errors(g, f, name)) return 0;
+            continue;
+        }
+        if (!strcmp(name, "left_out_nll")) {
+            if (!compare_left_out(g, f)) return 0;
             continue;
         }
         if (fscanf(f, "%lf", &want) != 1) return 0;
@@ -127,6 +168,82 @@ TEST(scores_intervals_and_temperature_are_those_of_scikit_learn)
     CHECK_NUMBER(cases, 4);
     CHECK(feof(f));
     fclose(f);
+}
+
+/* ---- what few images do to a calibration error ---- */
+/* Logits of two options whose certainties lie between 0.5 and 1; labels drawn from certainty less `off`. */
+static cot_status draw_rows(score_rows *rows, size_t n, double off, uint64_t seed)
+{
+    const cot_status status = score_rows_init(rows, n, 2, &err);
+    if (status != COT_OK) return status;
+    rows->n = rows->patients = n;
+    for (size_t i = 0; i < n; i++) {
+        const double sure = 0.5 + 0.49 * ((double)i + 0.5) / (double)n;
+        rows->logits[2 * i] = log(sure / (1 - sure));
+        rows->label[i] = order_uniform(seed, 0, i) >= sure - off;
+        rows->patient[i] = i;
+    }
+    return COT_OK;
+}
+
+TEST(a_calibrated_model_has_no_error_beyond_chance_and_the_interval_holds_the_truth)
+{
+    enum { MODELS = 200, IMAGES = 120 };
+    static const double offs[] = {0, 0.1, 0.2};
+    for (size_t o = 0; o < 3; o++) {
+        double plain = 0, chance = 0, square = 0, held = 0, surprised = 0;
+        for (uint64_t seed = 1; seed <= MODELS; seed++) {
+            score_rows rows;
+            score_interval scores[SCORES];
+            calibration_error got;
+            REQUIRE_OK(draw_rows(&rows, IMAGES, offs[o], seed));
+            CHECK_OK(scores_of(scores, &rows, 1, 0, 1, &err));
+            CHECK_OK(calibration_error_of(&got, &rows, 1, 100, seed, &err));
+            plain += scores[SCORE_ECE].value / MODELS;
+            chance += got.chance / MODELS;
+            square += got.square / MODELS;
+            surprised += (got.reached < 0.05) / (double)MODELS;
+            held += (got.rms_low <= offs[o] + 1e-9 && offs[o] <= got.rms_high) / (double)MODELS;
+            score_rows_fini(&rows);
+        }
+        CHECK_NEAR(square, offs[o] * offs[o], 0.0015); /* unbiased, where the plain error is not: */
+        CHECK(held > 0.88);
+        if (o) continue;
+        CHECK(plain > 0.06 && fabs(plain - chance) < 0.005);
+        CHECK(surprised < 0.1);
+    }
+}
+
+TEST(images_of_one_patient_are_not_so_many_proofs_of_an_error)
+{
+    score_rows rows;
+    calibration_error many, few;
+    REQUIRE_OK(draw_rows(&rows, 120, 0.2, 1));
+    CHECK_OK(calibration_error_of(&many, &rows, 1, 50, 1, &err));
+    for (size_t i = 0; i < rows.n; i++) rows.patient[i] = 0;
+    CHECK_OK(calibration_error_of(&few, &rows, 1, 50, 1, &err));
+    CHECK(many.rms > 0.1 && few.rms == 0);
+    CHECK(many.mass > 0 && !(many.mass < few.mass) && !(many.mass > few.mass));
+    score_rows_fini(&rows);
+}
+
+TEST(a_plain_calibration_error_has_no_interval_but_a_difference_has)
+{
+    score_rows rows;
+    score_interval got[SCORES];
+    calibration_error error;
+    double nll;
+    REQUIRE_OK(fill(&rows));
+    CHECK_OK(scores_of(got, &rows, 1, 100, 1, &err));
+    CHECK(isnan(got[SCORE_ECE].low) && isnan(got[SCORE_ECE].high) && !isnan(got[SCORE_NLL].low));
+    CHECK_OK(scores_compare(got, &rows, 1, &rows, 2, 100, 1, &err));
+    CHECK(!isnan(got[SCORE_ECE].low));
+    rows.n = 0;
+    CHECK_OK(calibration_error_of(&error, &rows, 1, 10, 1, &err));
+    CHECK(isnan(error.mass) && isnan(error.chance) && isnan(error.rms));
+    CHECK_OK(calibration_left_out(&nll, &rows, 5, &err));
+    CHECK(isnan(nll));
+    score_rows_fini(&rows);
 }
 
 TEST(without_a_negative_option_nothing_is_said_of_it)
