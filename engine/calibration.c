@@ -5,6 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool calibration_at_bound(double temperature)
+{
+    return temperature <= CALIBRATION_LOW * 1.001 || temperature >= CALIBRATION_HIGH / 1.001;
+}
+
 static cot_status read_temperature(float *to, const cJSON *item, const char *where, const cot_steps *steps,
                                    cot_error *err)
 {

@@ -2,6 +2,7 @@
  * open: the digest, then each tensor of the architecture's one table. Nothing outside the folder is read.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine/package.h"
+#include "engine/calibration.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -270,6 +271,17 @@ static void print_supervised(const cot_package *p, const char *part, FILE *strea
     fprintf(stream, "%s; the others are reported as not available\n", list && list->child ? "" : "none");
 }
 
+static void print_temperatures(const cot_package *p, const char *reader, FILE *stream)
+{
+    const cJSON *all = cJSON_GetObjectItemCaseSensitive(p->card->json, "calibration"),
+                *part = cJSON_GetObjectItemCaseSensitive(all, reader), *item,
+                *list = cJSON_GetObjectItemCaseSensitive(part, "temperature");
+    cJSON_ArrayForEach(item, list)
+        fprintf(stream, "%s%s %.3f%s", item == list->child ? "" : ", ", item->string, item->valuedouble,
+                calibration_at_bound(item->valuedouble) ? " (at its bound)" : "");
+    fprintf(stream, "%s\n", list && list->child ? "" : "none: certainties are raw, not calibrated");
+}
+
 static void print_steps(const cot_package *p, FILE *stream)
 {
     fprintf(stream, "Step schema     %s, answers per step", p->card->schema_id);
@@ -277,6 +289,8 @@ static void print_steps(const cot_package *p, FILE *stream)
         fprintf(stream, "%s%zu", s ? "," : " ", p->card->arch.classes[s]);
     fprintf(stream, "\nTrained steps   ");
     print_supervised(p, "steps", stream);
+    fprintf(stream, "Temperatures    ");
+    print_temperatures(p, "student", stream);
 }
 
 static void print_teacher(const cot_package *p, FILE *stream)
@@ -292,6 +306,8 @@ static void print_teacher(const cot_package *p, FILE *stream)
     fprintf(stream, "  Training      %s\n", p->card->teacher.training);
     fprintf(stream, "  Trained steps ");
     print_supervised(p, "teacher", stream);
+    fprintf(stream, "  Temperatures  ");
+    print_temperatures(p, "teacher", stream);
 }
 
 static void print_metrics(const cot_package *p, FILE *stream)

@@ -1,8 +1,10 @@
 /* stepcot calibrate: temperatures fitted on validation images, written into the package. Answers do not change, certainties
  * do. SPDX-License-Identifier: Apache-2.0 */
+#include "engine/calibration.h"
 #include "engine/package_write.h"
 #include "plugin/evaluate.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,7 +13,9 @@ static const char help[] =
     "Usage: stepcot calibrate PACKAGE --manifest FILE [OPTIONS]\n"
     "       stepcot calibrate PACKAGE --like PACKAGE [OPTIONS]\n\n"
     "Fits one temperature per step on the validation split, so that a certainty of 80 % is right in about 8 of 10 "
-    "such\nimages, writes them into the package's model.json and prints the calibration error (ECE) before and after.\n"
+    "such\nimages, writes them into the package's model.json and prints likelihood (NLL) and calibration error (ECE) "
+    "before and\n"
+    "after, the likelihood also on patients that were left out of the fit, in 10 turns.\n"
     "Readings with the package then give calibrated certainties and say so; answers stay the same.\n"
     "PACKAGE: a folder, or default for the model in the program (with -o).\n\n"
     "      --manifest FILE  the labelled images (stepcot data import)\n"
@@ -41,44 +45,77 @@ static const char *reader_word(const calibrate_words *w)
     return w->readers == COT_READ_TEACHER ? "teacher" : "student";
 }
 
+enum { FOLDS = 10, ERROR_DRAWS = 1000 };
 typedef struct calibrated {
     bool done;
-    double temperature, before, after; /* ECE */
+    double temperature, ece_before, ece_after, nll_before, nll_after;
+    double left_out; /* NLL of patients whose temperature was fitted on the others */
+    calibration_error error;
 } calibrated;
 
-static cot_status fit(calibrated *out, const evaluation *v, cot_error *err)
+static cot_status fit_step(calibrated *out, const score_rows *rows, cot_error *err)
 {
-    cot_status status = COT_OK;
+    cot_status status;
     score_interval scores[SCORES];
-    for (size_t s = 0; s < v->n_steps; s++) {
-        if (!v->available[s]) continue;
-        out[s] = (calibrated){true, score_temperature(&v->rows[s]), 0, 0};
-        COT_TRY(scores_of(scores, &v->rows[s], 1, 0, 1, err));
-        out[s].before = scores[SCORE_ECE].value;
-        COT_TRY(scores_of(scores, &v->rows[s], out[s].temperature, 0, 1, err));
-        out[s].after = scores[SCORE_ECE].value;
-    }
+    *out = (calibrated){.done = true, .temperature = score_temperature(rows)};
+    COT_TRY(scores_of(scores, rows, 1, 0, 1, err));
+    out->ece_before = scores[SCORE_ECE].value;
+    out->nll_before = scores[SCORE_NLL].value;
+    COT_TRY(scores_of(scores, rows, out->temperature, 0, 1, err));
+    out->ece_after = scores[SCORE_ECE].value;
+    out->nll_after = scores[SCORE_NLL].value;
+    COT_TRY(calibration_left_out(&out->left_out, rows, FOLDS, err));
+    COT_TRY(calibration_error_of(&out->error, rows, out->temperature, ERROR_DRAWS, 1, err));
 done:
     return status;
 }
 
+static cot_status fit(calibrated *out, const evaluation *v, cot_error *err)
+{
+    cot_status status = COT_OK;
+    for (size_t s = 0; s < v->n_steps; s++)
+        if (v->available[s]) COT_TRY(fit_step(&out[s], &v->rows[s], err));
+done:
+    return status;
+}
+
+/* ---- model.json ---- */
+typedef struct figure {
+    const char *key;
+    size_t offset; /* of the double in a calibrated */
+} figure;
+static const figure figures[] = {
+    {"temperature", offsetof(calibrated, temperature)}, {"ece_before", offsetof(calibrated, ece_before)},
+    {"ece_after", offsetof(calibrated, ece_after)},     {"ece_by_chance", offsetof(calibrated, error.chance)},
+    {"nll_before", offsetof(calibrated, nll_before)},   {"nll_after", offsetof(calibrated, nll_after)},
+    {"nll_left_out", offsetof(calibrated, left_out)},
+};
+
+/* The figure of every calibrated step, by its id. */
+static bool add_figure(cJSON *part, const figure *f, const evaluating *e, const evaluation *v, const calibrated *c)
+{
+    cJSON *by_step = cJSON_AddObjectToObject(part, f->key);
+    for (size_t s = 0; by_step && s < v->n_steps; s++) {
+        const double value = *(const double *)(const void *)((const char *)&c[s] + f->offset);
+        if (c[s].done && isfinite(value) && !cJSON_AddNumberToObject(by_step, e->steps->steps[s].id, value))
+            return false;
+    }
+    return by_step != NULL;
+}
+
 static cJSON *describe(const evaluating *e, const evaluation *v, const calibrated *c)
 {
-    cJSON *part = cJSON_CreateObject(), *t = NULL, *before = NULL, *after = NULL;
+    cJSON *part = cJSON_CreateObject(), *bound = NULL;
     char on[100];
     snprintf(on, sizeof on, "%s split, %zu images of %zu patients", cot_split_name(e->split), e->manifest->n,
              e->patients);
     bool ok = part && cJSON_AddStringToObject(part, "on", on) &&
               cJSON_AddStringToObject(part, "manifest_sha256", e->manifest->sha256) &&
-              (t = cJSON_AddObjectToObject(part, "temperature")) &&
-              (before = cJSON_AddObjectToObject(part, "ece_before")) &&
-              (after = cJSON_AddObjectToObject(part, "ece_after"));
-    for (size_t s = 0; ok && s < v->n_steps; s++) {
-        const char *id = e->steps->steps[s].id;
-        if (c[s].done)
-            ok = cJSON_AddNumberToObject(t, id, c[s].temperature) && cJSON_AddNumberToObject(before, id, c[s].before) &&
-                 cJSON_AddNumberToObject(after, id, c[s].after);
-    }
+              (bound = cJSON_AddArrayToObject(part, "at_bound"));
+    for (size_t i = 0; ok && i < sizeof figures / sizeof *figures; i++) ok = add_figure(part, &figures[i], e, v, c);
+    for (size_t s = 0; ok && s < v->n_steps; s++)
+        if (c[s].done && calibration_at_bound(c[s].temperature))
+            ok = cJSON_AddItemToArray(bound, cJSON_CreateString(e->steps->steps[s].id));
     if (ok) return part;
     cJSON_Delete(part);
     return NULL;
@@ -119,13 +156,36 @@ static void print(const evaluating *e, const evaluation *v, const calibrated *c)
 {
     printf("%s %s (%s), fitted on the %s split: %zu images of %zu patients\n", v->reader.name, v->reader.version,
            v->reader_word, cot_split_name(e->split), e->manifest->n, e->patients);
-    printf("%-14s %5s  %-11s  %-10s  %s\n", "step", "n", "temperature", "ECE before", "ECE after");
+    printf("%-12s %5s  %-11s  NLL: %-6s  %-6s  %-8s  ECE: %-6s  %-6s  by chance\n", "step", "n", "temperature",
+           "before", "after", "left out", "before", "after");
     for (size_t s = 0; s < v->n_steps; s++)
         if (c[s].done)
-            printf("%-14s %5zu  %-11.3f  %-10.3f  %.3f\n", e->steps->steps[s].id, v->rows[s].n, c[s].temperature,
-                   c[s].before, c[s].after);
-    printf("On the images it was fitted on; `%s evaluate --split test` says what it is worth on others.\n",
-           COT_PROGRAM);
+            printf("%-12s %5zu  %-11.3f       %.3f   %.3f   %-8.3f       %.3f   %.3f   %.3f\n", e->steps->steps[s].id,
+                   v->rows[s].n, c[s].temperature, c[s].nll_before, c[s].nll_after, c[s].left_out, c[s].ece_before,
+                   c[s].ece_after, c[s].error.chance);
+    printf(
+        "On the images it was fitted on; left out: on patients whose temperature was fitted on the others; by chance:\n"
+        "of a perfectly calibrated model with these certainties. `%s evaluate --split test` says what it is worth.\n",
+        COT_PROGRAM);
+}
+
+static void warn(const evaluating *e, const evaluation *v, const calibrated *c)
+{
+    for (size_t s = 0; s < v->n_steps; s++) {
+        const char *id = e->steps->steps[s].id;
+        if (!c[s].done || !calibration_at_bound(c[s].temperature)) continue;
+        if (c[s].temperature > 1)
+            fprintf(
+                stderr,
+                "%s calibrate: warning: %s: the temperature is at its bound of %g: on these images flat certainties "
+                "are best, so the model's say nothing there. Train it further, or do not rely on this step\n",
+                COT_PROGRAM, id, CALIBRATION_HIGH);
+        else
+            fprintf(stderr,
+                    "%s calibrate: warning: %s: the temperature is at its bound of %g: all %zu images were answered "
+                    "right, which cannot tell how sure is too sure. Calibrate on more images\n",
+                    COT_PROGRAM, id, CALIBRATION_LOW, v->rows[s].n);
+    }
 }
 
 /* Images that were learnt make a model look surer than it is. */
@@ -164,6 +224,7 @@ static int run(const calibrate_words *w, evaluating *e)
     COT_TRY(fit(c, &v, &err));
     if (!w->dry) COT_TRY(store(w, e->steps, describe(e, &v, c), &err));
     print(e, &v, c);
+    warn(e, &v, c);
 done:
     free(c);
     evaluation_fini(&v);

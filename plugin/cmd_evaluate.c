@@ -8,8 +8,10 @@
 static const char help[] =
     "Usage: stepcot evaluate MANIFEST [--package DIR] [OPTIONS]\n\n"
     "Reads the images of a split and prints per step: accuracy, AUC (one answer against the rest, mean), sensitivity,\n"
-    "specificity, precision, F1 (means over the answers that occur) and calibration error, each with a 95 % bootstrap\n"
-    "interval over patients; auc_negative is the AUC of the answer that says that nothing is there. Another manifest "
+    "specificity, precision, F1 (means over the answers that occur), each with a 95 % bootstrap interval over "
+    "patients,\n"
+    "and calibration errors with what chance alone would give; auc_negative is the AUC of the answer that says that "
+    "nothing is there. Another manifest "
     "gives\nthe cross-data evaluation. Pictures are read as training and a reading read them.\n\n"
     "      --package DIR      model package (default: the model in the program)\n"
     "      --model WORD       student (default) or teacher\n"

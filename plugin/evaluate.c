@@ -88,6 +88,7 @@ void evaluating_close(evaluating *e)
     cot_manifest_destroy(e->manifest);
     cot_steps_destroy(e->steps);
     free(e->patient);
+    picture_set_fini(&e->pictures);
     e->device = NULL;
     e->sandbox = NULL;
     e->manifest = NULL;
@@ -177,13 +178,24 @@ done:
     return status;
 }
 
+/* Two packages that are compared mostly want the same pictures: these are decoded once. */
+static cot_status want_pictures(evaluating *e, const model_card *card, cot_error *err)
+{
+    row_key key;
+    const train_images_order order = {e->manifest, card->size, card->filter, true, NULL, e->command};
+    if (e->pictures.rows && e->pictures.size == card->size && e->filter == card->filter) return COT_OK;
+    picture_set_fini(&e->pictures);
+    e->filter = card->filter;
+    const cot_status status = train_images_load(&e->pictures, &key, e->sandbox, e->device, &order, err);
+    if (status != COT_OK) picture_set_fini(&e->pictures);
+    return status;
+}
+
 cot_status evaluation_run(evaluation *out, evaluating *e, const evaluation_order *order, cot_error *err)
 {
     cot_status status;
     cot_package *package = NULL;
     cot_model *model = NULL;
-    picture_set pictures = {0};
-    row_key key;
     float *logits = NULL;
     memset(out, 0, sizeof *out);
     out->n_steps = e->steps->n_steps;
@@ -192,8 +204,7 @@ cot_status evaluation_run(evaluation *out, evaluating *e, const evaluation_order
     out->reader = *cot_package_reader_of(package, order->readers);
     snprintf(out->reader_word, sizeof out->reader_word, "%s", cot_readers_name(order->readers));
     const model_card *card = package_card(package);
-    const train_images_order images = {e->manifest, card->size, card->filter, true, NULL, e->command};
-    if (!order->pictures) COT_TRY(train_images_load(&pictures, &key, e->sandbox, e->device, &images, err));
+    if (!order->pictures) COT_TRY(want_pictures(e, card, err));
     COT_TRY(cot_model_create_for(&model, e->device, package, e->steps, order->readers, BATCH, err));
     if (order->readers == COT_READ_TEACHER) COT_TRY(ablate(out, model, package, order, err));
     logits = calloc(e->manifest->n * cot_model_logit_count(model) + 1, sizeof *logits);
@@ -205,11 +216,10 @@ cot_status evaluation_run(evaluation *out, evaluating *e, const evaluation_order
         status = cot_fail(err, COT_E_MEMORY, "no memory for the answers");
         goto done;
     }
-    COT_TRY(run_model(logits, model, card, order->pictures ? order->pictures : &pictures, err));
+    COT_TRY(run_model(logits, model, card, order->pictures ? order->pictures : &e->pictures, err));
     COT_TRY(take_rows(out, e, package, order, logits, err));
 done:
     free(logits);
-    picture_set_fini(&pictures);
     cot_model_destroy(model);
     cot_package_close(package);
     return status;
@@ -222,5 +232,6 @@ void evaluation_fini(evaluation *v)
     free(v->available);
     free(v->temperature);
     free(v->calibrated);
+    free(v->errors);
     memset(v, 0, sizeof *v);
 }

@@ -2,6 +2,7 @@
  * them. SPDX-License-Identifier: Apache-2.0 */
 #ifndef COT_EVALUATE_H
 #define COT_EVALUATE_H
+#include "engine/calibration_error.h"
 #include "engine/data.h"
 #include "engine/engine.h"
 #include "engine/picture_set.h"
@@ -17,6 +18,8 @@ typedef struct evaluating { /* opened once, for any number of packages */
     size_t patients;
     cot_sandbox *sandbox;
     cot_device *device;
+    picture_set pictures; /* of the last package that had them read, for the next that wants the same */
+    cot_filter filter;
 } evaluating;
 /* Fill the first members; then the rest is opened, in the order that a sandbox needs. */
 cot_status evaluating_open(evaluating *e, cot_error *err);
@@ -27,11 +30,12 @@ typedef struct evaluation { /* one package's answers */
     cot_reader reader;
     char reader_word[17]; /* "student", "teacher" */
     size_t n_steps;
-    bool *available;     /* [n_steps] the model answers it and there are labels */
-    score_rows *rows;    /* [n_steps] */
-    double *temperature; /* [n_steps] the package's, 1 without */
-    bool *calibrated;    /* [n_steps] the package has one */
-    char ablation[96];   /* "", or what was taken away */
+    bool *available;           /* [n_steps] the model answers it and there are labels */
+    score_rows *rows;          /* [n_steps] */
+    double *temperature;       /* [n_steps] the package's, 1 without */
+    bool *calibrated;          /* [n_steps] the package has one */
+    char ablation[96];         /* "", or what was taken away */
+    calibration_error *errors; /* [n_steps] once evaluation_scores was called */
 } evaluation;
 typedef struct evaluation_order {
     const char *package;         /* folder, NULL: the embedded one */
@@ -43,16 +47,19 @@ typedef struct evaluation_order {
 cot_status evaluation_run(evaluation *out, evaluating *e, const evaluation_order *order, cot_error *err);
 void evaluation_fini(evaluation *v);
 
-/* ---- evaluate_report.c ---- */
-/* Per available step: n, scores [SCORES], 95 % intervals. Caller frees with free. */
-cot_status evaluation_scores(score_interval **out, const evaluation *v, size_t draws, uint64_t seed, cot_error *err);
-/* scores [n_steps * SCORES]; other: of a second package, with differences; NULL: none. */
+/* ---- evaluate_table.c ---- */
+/* Per available step: scores [SCORES], 95 % intervals; caller frees with free. Fills v->errors. */
+cot_status evaluation_scores(score_interval **out, evaluation *v, size_t draws, uint64_t seed, cot_error *err);
+/* scores [n_steps * SCORES] */
 void evaluation_print(FILE *f, const evaluating *e, const evaluation *v, const score_interval *scores);
+/* "calibrated by temperature", "raw, not calibrated", or which steps are. */
+void evaluation_certainties(char *text, size_t size, const evaluating *e, const evaluation *v);
+
+/* ---- evaluate_report.c ---- */
+/* other: of a second package, with differences; NULL: none. */
 cot_status evaluation_json(FILE *f, const evaluating *e, const evaluation *v, const score_interval *scores,
                            const evaluation *other, const score_interval *differences, size_t draws, uint64_t seed,
                            cot_error *err);
-/* "calibrated by temperature", "raw, not calibrated", or which steps are. */
-void evaluation_certainties(char *text, size_t size, const evaluating *e, const evaluation *v);
 /* The part of a page that shows one evaluation: table, confusion, ROC, reliability, step by step. */
 cot_status evaluation_figures(FILE *f, const evaluating *e, const evaluation *v, const score_interval *scores,
                               cot_error *err);

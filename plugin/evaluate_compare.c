@@ -33,22 +33,21 @@ void evaluation_print_compared(FILE *f, const evaluating *e, const evaluation *f
 {
     fprintf(
         f,
-        "\nCompared with %s %s (%s%s%s) on the same images and draws: first minus second [95 %% interval], share of "
-        "the\ndraws above 0; *: the interval does not hold 0\n",
-        second->reader.name, second->reader.version, second->reader_word, second->ablation[0] ? " " : "",
+        "\nCompared with %s %s (%s) on the same images and draws%s%s\nFirst minus second [95 %% interval], share of "
+        "the draws above 0; *: the interval does not hold 0\n",
+        second->reader.name, second->reader.version, second->reader_word, second->ablation[0] ? "\n" : "",
         second->ablation);
     for (size_t s = 0; s < first->n_steps; s++) {
         if (!both(first, second, s)) continue;
-        fprintf(f, "%-14s", e->steps->steps[s].id);
         for (size_t k = 0; k < SHOWN; k++) {
             const score_interval *d = &differences[s * SCORES + shown[k]];
             if (isnan(d->value)) continue;
-            fprintf(f, "  %s %+.3f", score_name(shown[k]), d->value);
+            fprintf(f, "%-14s  %-12s  %+.3f", e->steps->steps[s].id, score_name(shown[k]), d->value);
             if (!isnan(d->low))
-                fprintf(f, " [%+.3f, %+.3f] %.0f %%%s", d->low, d->high, 100 * d->above,
+                fprintf(f, "  [%+.3f, %+.3f]  %3.0f %%%s", d->low, d->high, 100 * d->above,
                         d->low > 0 || d->high < 0 ? " *" : "");
+            fputs("\n", f);
         }
-        fputs("\n", f);
     }
 }
 

@@ -1,4 +1,5 @@
-/* What is said of an evaluation (evaluate.h): table, JSON, figures. SPDX-License-Identifier: Apache-2.0 */
+/* What is said of an evaluation (evaluate.h): JSON, figures. SPDX-License-Identifier: Apache-2.0 */
+#include "engine/calibration.h"
 #include "plugin/evaluate.h"
 #include "plugin/plot.h"
 
@@ -7,78 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-cot_status evaluation_scores(score_interval **out, const evaluation *v, size_t draws, uint64_t seed, cot_error *err)
-{
-    cot_status status = COT_OK;
-    *out = calloc(v->n_steps * SCORES + 1, sizeof **out);
-    if (!*out) return cot_fail(err, COT_E_MEMORY, "no memory for the scores");
-    for (size_t s = 0; s < v->n_steps; s++)
-        if (v->available[s]) COT_TRY(scores_of(*out + s * SCORES, &v->rows[s], v->temperature[s], draws, seed, err));
-done:
-    return status;
-}
-
-static const score_kind columns[] = {SCORE_ACCURACY,    SCORE_AUC,       SCORE_AUC_NEGATIVE, SCORE_SENSITIVITY,
-                                     SCORE_SPECIFICITY, SCORE_PRECISION, SCORE_F1,           SCORE_ECE};
+static const score_kind columns[] = {
+    SCORE_ACCURACY, SCORE_AUC, SCORE_AUC_NEGATIVE, SCORE_SENSITIVITY, SCORE_SPECIFICITY, SCORE_PRECISION, SCORE_F1};
 enum { COLUMNS = sizeof columns / sizeof *columns };
-
-/* ---- table ---- */
-static void print_interval(FILE *f, const score_interval *i)
-{
-    if (isnan(i->value))
-        fprintf(f, "  %-20s", "-");
-    else if (isnan(i->low))
-        fprintf(f, "  %-20.3f", i->value);
-    else
-        fprintf(f, "  %.3f [%.3f, %.3f]", i->value, i->low, i->high);
-}
-
-void evaluation_certainties(char *text, size_t size, const evaluating *e, const evaluation *v)
-{
-    char raw[300] = "";
-    size_t n = 0, calibrated = 0;
-    for (size_t s = 0, at = 0; s < v->n_steps; s++) {
-        if (!v->available[s]) continue;
-        calibrated += v->calibrated[s];
-        if (!v->calibrated[s] && at < sizeof raw)
-            at += (size_t)snprintf(raw + at, sizeof raw - at, "%s%s", n++ ? ", " : "", e->steps->steps[s].id);
-    }
-    if (!calibrated)
-        snprintf(text, size, "raw, not calibrated");
-    else
-        snprintf(text, size, "calibrated by temperature%s%s", n ? "; raw: " : "", raw);
-}
-
-void evaluation_print(FILE *f, const evaluating *e, const evaluation *v, const score_interval *scores)
-{
-    char certainties[400];
-    fprintf(f, "%s %s (%s%s%s), %s split: %zu images of %zu patients. 95 %% intervals over patients.\n", v->reader.name,
-            v->reader.version, v->reader_word, v->ablation[0] ? " " : "", v->ablation, cot_split_name(e->split),
-            e->manifest->n, e->patients);
-    fprintf(f, "%-14s %5s", "step", "n");
-    for (size_t k = 0; k < COLUMNS; k++) fprintf(f, "  %-20s", score_name(columns[k]));
-    fputs("\n", f);
-    for (size_t s = 0; s < v->n_steps; s++) {
-        const char *id = e->steps->steps[s].id;
-        if (!v->available[s]) {
-            fprintf(f, "%-14s %5zu  %s\n", id, v->rows[s].n,
-                    v->rows[s].n ? "not available: the model was not taught it" : "no labels");
-            continue;
-        }
-        fprintf(f, "%-14s %5zu", id, v->rows[s].n);
-        for (size_t k = 0; k < COLUMNS; k++) print_interval(f, &scores[s * SCORES + columns[k]]);
-        fputs("\n", f);
-    }
-    fputs("auc_negative: of the answer that says that nothing is there, against all others.\n", f);
-    for (size_t s = 0; s < v->n_steps; s++)
-        if (v->available[s] && score_left_out(&v->rows[s]) == v->rows[s].classes)
-            fprintf(f, "%s: all labels here are the same answer: no auc, no specificity.\n", e->steps->steps[s].id);
-        else if (v->available[s] && score_left_out(&v->rows[s]))
-            fprintf(f, "%s: %zu of %zu answers are no image's label here; auc is the mean over the others.\n",
-                    e->steps->steps[s].id, score_left_out(&v->rows[s]), v->rows[s].classes);
-    evaluation_certainties(certainties, sizeof certainties, e, v);
-    fprintf(f, "Certainties: %s. %s\n", certainties, COT_NOT_A_DEVICE);
-}
 
 /* ---- JSON ---- */
 static bool add_number(cJSON *object, const char *key, double value)
@@ -97,6 +29,16 @@ static bool add_scores(cJSON *to, const score_interval *scores, bool difference)
             return false;
     }
     return true;
+}
+
+static bool add_calibration_error(cJSON *to, const calibration_error *c)
+{
+    cJSON *chance = cJSON_AddObjectToObject(to, "ece_by_chance"),
+          *rms = cJSON_AddObjectToObject(to, "rms_calibration_error");
+    return chance && rms && add_number(chance, "mean", c->chance) && add_number(chance, "high", c->chance_high) &&
+           add_number(chance, "p", c->reached) && add_number(to, "ece_equal_mass", c->mass) &&
+           add_number(rms, "value", c->rms) && add_number(rms, "low", c->rms_low) &&
+           add_number(rms, "high", c->rms_high) && add_number(rms, "square", c->square);
 }
 
 static bool add_confusion(cJSON *to, const score_rows *rows)
@@ -137,8 +79,11 @@ static bool add_steps(cJSON *root, const evaluating *e, const evaluation *v, con
         if (!v->available[s]) continue;
         if (!add_number(one, "temperature", v->temperature[s]) ||
             !cJSON_AddBoolToObject(one, "calibrated", v->calibrated[s]) ||
+            !cJSON_AddBoolToObject(one, "temperature_at_bound",
+                                   v->calibrated[s] && calibration_at_bound(v->temperature[s])) ||
             !add_number(one, "auc_left_out", (double)score_left_out(&v->rows[s])) ||
-            !add_scores(one, scores + s * SCORES, false) || !add_confusion(one, &v->rows[s]))
+            !add_scores(one, scores + s * SCORES, false) || !add_calibration_error(one, &v->errors[s]) ||
+            !add_confusion(one, &v->rows[s]))
             return false;
         if (other && other->available[s] &&
             (!(part = cJSON_AddObjectToObject(one, "difference")) || !add_scores(part, differences + s * SCORES, true)))
@@ -170,6 +115,14 @@ cot_status evaluation_json(FILE *f, const evaluating *e, const evaluation *v, co
 }
 
 /* ---- figures ---- */
+static void cell(FILE *f, double value, double low, double high, const char *word)
+{
+    fputs("<td>", f);
+    page_number(f, value, 3);
+    if (isfinite(low)) fprintf(f, "<br><small>%s%.3f to %.3f</small>", word, low, high);
+    fputs("</td>", f);
+}
+
 static void table_row(FILE *f, const evaluating *e, const evaluation *v, size_t s, const score_interval *scores)
 {
     fputs("<tr><th class=\"left\">", f);
@@ -182,12 +135,34 @@ static void table_row(FILE *f, const evaluating *e, const evaluation *v, size_t 
     }
     for (size_t k = 0; k < COLUMNS; k++) {
         const score_interval *i = &scores[s * SCORES + columns[k]];
-        fputs("<td>", f);
-        page_number(f, i->value, 3);
-        if (isfinite(i->low)) fprintf(f, "<br><small>%.3f to %.3f</small>", i->low, i->high);
-        fputs("</td>", f);
+        cell(f, i->value, i->low, i->high, "");
     }
     fputs("</tr>\n", f);
+}
+
+static void certainty_table(FILE *f, const evaluating *e, const evaluation *v, const score_interval *scores)
+{
+    fputs("<h3>Calibration error</h3>\n<div class=\"wide\"><table><tr><th class=\"left\">step</th><th>n</th><th>ECE"
+          "</th><th>by chance</th><th>p</th><th>equal mass</th><th>RMS, unbiased</th></tr>\n",
+          f);
+    for (size_t s = 0; s < v->n_steps; s++) {
+        const calibration_error *c = &v->errors[s];
+        if (!v->available[s]) continue;
+        fputs("<tr><th class=\"left\">", f);
+        page_text(f, e->steps->steps[s].title);
+        fprintf(f, "</th><td>%zu</td>", v->rows[s].n);
+        cell(f, scores[s * SCORES + SCORE_ECE].value, (double)NAN, (double)NAN, "");
+        cell(f, c->chance, 0, c->chance_high, "95 %: ");
+        cell(f, c->reached, (double)NAN, (double)NAN, "");
+        cell(f, c->mass, (double)NAN, (double)NAN, "");
+        cell(f, c->rms, c->rms_low, c->rms_high, "");
+        fputs("</tr>\n", f);
+    }
+    fputs("</table></div>\n<p>ECE: expected calibration error, 15 bins of equal width. By chance: what a perfectly "
+          "calibrated model with the same certainties would measure on so many images; p: how often at least as much. "
+          "Equal mass: the same error over bins of equally many images. RMS: root mean square error over these, free "
+          "of what chance adds (Kumar, Liang and Ma 2019; variance over patients); 0 where chance explains all.</p>\n",
+          f);
 }
 
 static cot_status roc_figure(FILE *f, const cot_step *step, const score_rows *rows, cot_error *err)
@@ -226,8 +201,8 @@ static cot_status roc_figure(FILE *f, const cot_step *step, const score_rows *ro
     return COT_OK;
 }
 
-static void reliability_figure(FILE *f, const score_rows *rows, double temperature, bool calibrated,
-                               const score_interval *ece)
+static void reliability_figure(FILE *f, const score_rows *rows, double temperature, bool calibrated, double ece,
+                               const calibration_error *error)
 {
     const plot p = {"Reliability", "certainty", "share that was right", 0, 1, 0, 1, true};
     score_bin bins[SCORES_BINS];
@@ -254,8 +229,9 @@ static void reliability_figure(FILE *f, const score_rows *rows, double temperatu
     else
         fputs("Raw, not calibrated. ", f);
     fputs("ECE ", f);
-    page_number(f, ece->value, 3);
-    if (isfinite(ece->low)) fprintf(f, " (95 %% interval %.3f to %.3f)", ece->low, ece->high);
+    page_number(f, ece, 3);
+    fputs(", by chance alone ", f);
+    page_number(f, error->chance, 3);
     fputs(".</figcaption></figure>\n", f);
 }
 
@@ -279,7 +255,8 @@ static cot_status step_figures(FILE *f, const evaluating *e, const evaluation *v
     page_confusion(f, counts, labels, k);
     fputs("<div class=\"row\">", f);
     COT_TRY(roc_figure(f, step, &v->rows[s], err));
-    reliability_figure(f, &v->rows[s], v->temperature[s], v->calibrated[s], &scores[s * SCORES + SCORE_ECE]);
+    reliability_figure(f, &v->rows[s], v->temperature[s], v->calibrated[s], scores[s * SCORES + SCORE_ECE].value,
+                       &v->errors[s]);
     fputs("</div>\n", f);
 done:
     free(counts);
@@ -312,8 +289,9 @@ cot_status evaluation_figures(FILE *f, const evaluating *e, const evaluation *v,
     fputs("</table></div>\n<p>AUC: one answer against the rest, mean over the answers that occur; auc_negative: of the "
           "answer "
           "that says that nothing is there. Sensitivity, specificity, precision and F1: means over the answers that "
-          "occur. ECE: expected calibration error.</p>\n",
+          "occur.</p>\n",
           f);
+    certainty_table(f, e, v, scores);
     for (size_t s = 0; s < v->n_steps; s++)
         if (v->available[s]) COT_TRY(step_figures(f, e, v, s, scores, err));
 done:

@@ -81,7 +81,8 @@ TEST(calibration_lowers_the_loss_is_kept_and_changes_no_answer)
 {
     first_run();
     cJSON *before = evaluate_json("evaluate manifest.jsonl --package run/model --split validation --json --draws 20");
-    CHECK_SAYS(cot_cmd_calibrate, "calibrate run/model --manifest manifest.jsonl --dry-run", 0, "ECE before");
+    CHECK_SAYS(cot_cmd_calibrate, "calibrate run/model --manifest manifest.jsonl --dry-run", 0,
+               "left out  ECE: before");
     CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --package run/model", 0, "raw, not calibrated");
     CHECK_SAYS(cot_cmd_calibrate, "calibrate run/model --manifest manifest.jsonl", 0, "fitted on the validation split");
     CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --package run/model", 0, "calibrated by temperature");
@@ -110,11 +111,66 @@ TEST(a_reading_uses_the_temperatures_and_says_so)
     free(said);
 }
 
+/* Bytes of the longest line that the last command said. */
+static size_t longest_line(void)
+{
+    char *said = world_said(&world);
+    size_t longest = 0;
+    for (const char *line = said; *line;) {
+        const size_t n = strcspn(line, "\n");
+        longest = n > longest ? n : longest;
+        line += n + (line[n] != 0);
+    }
+    free(said);
+    return longest;
+}
+
+TEST(the_tables_fit_into_100_columns)
+{
+    first_run();
+    CHECK_NUMBER(world_run(&world, cot_cmd_evaluate,
+                           "evaluate manifest.jsonl --package run/model --compare default --draws 50 -o page2.html"),
+                 0);
+    CHECK(longest_line() <= 100 && longest_line() > 60);
+    CHECK_NUMBER(world_run(&world, cot_cmd_calibrate, "calibrate run/model --manifest manifest.jsonl --dry-run"), 0);
+}
+
+TEST(a_calibration_error_stands_beside_what_chance_alone_gives)
+{
+    char path[128], *page = NULL;
+    size_t size = 0;
+    first_run();
+    cJSON *root = evaluate_json("evaluate manifest.jsonl --package run/model --json --draws 50");
+    REQUIRE(root);
+    const double chance = number_at(root, "steps", "detection", "ece_by_chance", "mean"),
+                 p = number_at(root, "steps", "detection", "ece_by_chance", "p"),
+                 low = number_at(root, "steps", "detection", "rms_calibration_error", "low"),
+                 rms = number_at(root, "steps", "detection", "rms_calibration_error", "value"),
+                 high = number_at(root, "steps", "detection", "rms_calibration_error", "high");
+    CHECK(chance > 0 && number_at(root, "steps", "detection", "ece_by_chance", "high") >= chance && p >= 0 && p <= 1);
+    CHECK(low <= rms && rms <= high && low < high);
+    CHECK(number_at(root, "steps", "detection", "ece_equal_mass", NULL) >= 0);
+    CHECK(isnan(number_at(root, "steps", "detection", "ece", "low"))); /* a bootstrap's would be wrong */
+    CHECK(number_at(root, "steps", "detection", "ece", "value") >= 0);
+    cJSON_Delete(root);
+    CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --package run/model --draws 50 -o page3.html", 0,
+               "ece    by chance");
+    snprintf(path, sizeof path, "%s/page3.html", world.folder);
+    REQUIRE_OK(cot_file_read(&page, &size, path, 1 << 22, &err));
+    CHECK_HAS(page, "<h3>Calibration error</h3>");
+    CHECK_HAS(page, ", by chance alone ");
+    free(page);
+}
+
 TEST(a_model_compared_with_itself_differs_by_nothing)
 {
     first_run();
     CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --package run/model --compare run/model --draws 50", 0,
-               "accuracy +0.000 [+0.000, +0.000] 50 %  auc +0.000");
+               "accuracy      +0.000  [+0.000, +0.000]   50 %\ndetection       auc           +0.000");
+    char *said = world_said(&world);
+    const char *first = strstr(said, "images read");
+    CHECK(first && !strstr(first + 1, "images read")); /* both want the same pictures: decoded once */
+    free(said);
 }
 
 TEST(a_calibrated_copy_leaves_the_package_as_it_is)
@@ -133,7 +189,13 @@ TEST(a_calibrated_copy_leaves_the_package_as_it_is)
     CHECK(!(temperature[1] > 0) && !(of_teacher[0] > 0)); /* no labels; nobody */
     const cJSON *part = cJSON_GetObjectItem(cJSON_GetObjectItem(package_card(package)->json, "calibration"), "student");
     CHECK_TEXT(cJSON_GetStringValue(cJSON_GetObjectItem(part, "on")), "validation split, 12 images of 12 patients");
-    CHECK(number_at(part, "ece_before", "detection", NULL, NULL) >= 0);
+    static const char *const kept[] = {"ece_before", "ece_after",    "ece_by_chance", "nll_before",
+                                       "nll_after",  "nll_left_out", "temperature"};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        CHECK(number_at(part, kept[i], "detection", NULL, NULL) >= 0);
+    CHECK(number_at(part, "nll_after", "detection", NULL, NULL) <=
+          number_at(part, "nll_left_out", "detection", NULL, NULL)); /* fitted on the same images, or not */
+    CHECK(cJSON_IsArray(cJSON_GetObjectItem(part, "at_bound")));
     cot_package_close(package);
     cot_steps_destroy(steps);
     CHECK_SAYS(cot_cmd_calibrate, "calibrate default --manifest manifest.jsonl -o copy", 2, "is there already");
@@ -192,7 +254,7 @@ TEST(a_teacher_is_measured_without_its_memory_and_without_its_text)
     CHECK_SAYS(cot_cmd_evaluate,
                "evaluate manifest.jsonl --package taught --model teacher --without memory --compare-model teacher "
                "--draws 50 -o compared.html",
-               0, "detection       accuracy +0.000 [+0.000, +0.000] 50 %");
+               0, "detection       accuracy      +0.000  [+0.000, +0.000]   50 %");
     snprintf(path, sizeof path, "%s/compared.html", world.folder);
     REQUIRE_OK(cot_file_read(&page, &size, path, 1 << 22, &err));
     CHECK_HAS(page, "<h2>Compared with tiny, teacher 1 (teacher)</h2>");
@@ -203,12 +265,29 @@ TEST(a_teacher_is_measured_without_its_memory_and_without_its_text)
 TEST(student_and_teacher_have_their_own_temperatures)
 {
     first_run();
-    CHECK_SAYS(cot_cmd_calibrate, "calibrate taught --manifest manifest.jsonl --model teacher", 0, "ECE before");
+    CHECK_SAYS(cot_cmd_calibrate, "calibrate taught --manifest manifest.jsonl --model teacher", 0, "ECE: before");
     CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --package taught --draws 20", 0, "raw, not calibrated");
     CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --package taught --model teacher --draws 20", 0,
-               "calibrated by temperature.");
+               "calibrated by temperature");
     CHECK_SAYS(cot_cmd_infer, "infer --json --force --package taught --model both picture-08.png", 0,
                "calibrated on validation images, except those of Abnormal radiodensity, Diagnosis,");
+}
+
+/* The teacher was never trained on these pictures: what it says surely is wrong. */
+TEST(a_temperature_at_its_bound_is_said)
+{
+    first_run();
+    CHECK_SAYS(cot_cmd_calibrate, "calibrate taught --manifest manifest.jsonl --model teacher -o flat", 0,
+               "warning: detection: the temperature is at its bound of 20: on these images flat certainties are best");
+    CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --package flat --model teacher --draws 20", 0,
+               "temperature at its bound: detection");
+    CHECK_SAYS(cot_cmd_model, "model show flat", 0, "detection 20.000 (at its bound)");
+    CHECK_SAYS(cot_cmd_model, "model show flat", 0, "Temperatures    none: certainties are raw, not calibrated");
+    cJSON *root = evaluate_json("evaluate manifest.jsonl --package flat --model teacher --json --draws 20");
+    REQUIRE(root);
+    const cJSON *step = cJSON_GetObjectItem(cJSON_GetObjectItem(root, "steps"), "detection");
+    CHECK(cJSON_IsTrue(cJSON_GetObjectItem(step, "temperature_at_bound")));
+    cJSON_Delete(root);
 }
 
 TEST(temperatures_that_cannot_be_are_refused_when_the_package_is_opened)

@@ -29,7 +29,10 @@ def main(card_path, test_path):
         metrics[f"test_{name}_auc"] = interval(step["auc"])
         metrics[f"test_{name}_auc_of_no_finding"] = interval(step["auc_negative"])
         metrics[f"test_{name}_accuracy"] = interval(step["accuracy"])
-        metrics[f"test_{name}_ece"] = interval(step["ece"])
+        chance = step["ece_by_chance"]
+        metrics[f"test_{name}_ece"] = (f"{step['ece']['value']:.3f}; a calibrated model's by chance {chance['mean']:.3f}, "
+                                       f"in 95 % at most {chance['high']:.3f}")
+        metrics[f"test_{name}_rms_calibration_error"] = interval(step["rms_calibration_error"])
     metrics["limits"] = LIMITS
     with open(card_path, "w", encoding="utf-8") as f:
         f.write(json.dumps(card, indent="\t", ensure_ascii=False) + "\n")
