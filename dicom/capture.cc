@@ -105,7 +105,12 @@ static void put_image(DcmDataset &set, const report_job &job)
     put(set, DCM_RecognizableVisualFeatures, "NO");
     put(set, DCM_DerivationDescription, capture_derivation);
     put(set, DCM_ImageComments, capture_comment);
-    DcmItem *item = nullptr, *purpose = nullptr;
+    DcmItem *item = nullptr, *purpose = nullptr, *former = nullptr;
+    if (!job.predecessor.instance.empty()) { /* pictures have no Predecessor Documents */
+        report_require(set.findOrCreateSequenceItem(DCM_ReferencedImageSequence, former, 0), "capture: predecessor");
+        put(*former, DCM_ReferencedSOPClassUID, job.predecessor.sop_class);
+        put(*former, DCM_ReferencedSOPInstanceUID, job.predecessor.instance);
+    }
     report_require(set.findOrCreateSequenceItem(DCM_SourceImageSequence, item, 0), "capture: source image");
     put(*item, DCM_ReferencedSOPClassUID, job.source.sop_class);
     put(*item, DCM_ReferencedSOPInstanceUID, job.source.sop_instance);

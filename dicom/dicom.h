@@ -136,7 +136,7 @@ typedef struct cot_report_options {
     const char *manufacturer, *station, *uid_root; /* uid_root "" or NULL = 2.25 */
     const char *program_version;
     unsigned series_number;    /* of the reading report; the measurement report has the next, the capture the one after */
-    const char *predecessor;   /* path of the report this one replaces, or NULL */
+    const char *predecessor;   /* path of the report this one replaces (or of this one, made earlier), or NULL */
     bool basic_text;           /* reading: Basic Text SR instead of Enhanced SR (numbers as text) */
     cot_report_kind kind;
     bool comprehensive;        /* measurement: Comprehensive SR instead of Comprehensive 3D SR; the same content */
@@ -151,8 +151,9 @@ typedef struct cot_report_made { char sop_class[65], sop_instance[65], series[65
 cot_status cot_report_write(cot_report_made *made, const char *path, const char *source, const char *dataset_sha256,
                             const cot_chain *chain, const cot_steps *steps, const cot_report_options *options,
                             int64_t now_utc, cot_error *err);
-/* The same for several images of one study and patient, read by one model: a measurement report with groups per image
- * (options->kind must say so when n > 1). At most 64 images, each once. */
+/* The same for several images of one study and patient, read by one model: each image's chain by itself, images that were not
+ * analysed with their reasons. The order they are given in does not matter. Each image once. One image: as cot_report_write. */
+enum { COT_REPORT_IMAGES = 64 }; /* at most */
 typedef struct cot_report_image { const char *source, *dataset_sha256; const cot_chain *chain; } cot_report_image;
 cot_status cot_report_write_study(cot_report_made *made, const char *path, const cot_report_image *images, size_t n,
                                   const cot_steps *steps, const cot_report_options *options, int64_t now_utc, cot_error *err);

@@ -140,20 +140,36 @@ void lint_document(lint_session &s, lint_report &report)
 }
 
 /* ---- R17: patient and study ---- */
-static void compare(lint_session &s, lint_report &report, const lint_image &image)
+static std::vector<DcmTagKey> differences(lint_report &report, const lint_image &image)
 {
     DcmDataset expected;
+    std::vector<DcmTagKey> found;
     source_copy_modules(image.source, expected);
-    if (report.study != image.source.study)
-        s.say("R17", report, nullptr, "lies in another study than the image it is about",
-              "take Study Instance UID from the image");
     for (unsigned long i = 0; i < expected.card(); i++) {
         DcmElement *want = expected.getElement(i), *got = nullptr;
         const DcmTagKey key = want->getTag();
-        if (report.data().findAndGetElement(key, got).bad() || !got || got->compare(*want) != 0)
-            s.say("R17", report, nullptr, std::string(DcmTag(key).getTagName()) + " differs from the image's",
-                  "copy it from the image as it is, also when it is empty");
+        if (report.data().findAndGetElement(key, got).bad() || !got || got->compare(*want) != 0) found.push_back(key);
     }
+    return found;
+}
+
+/* A report of several images has the attributes of one of them; images of one study differ in what was typed in. */
+static void compare(lint_session &s, lint_report &report, const std::vector<const lint_image *> &images)
+{
+    std::vector<DcmTagKey> fewest;
+    for (size_t i = 0; i < images.size(); i++) {
+        const std::vector<DcmTagKey> found = differences(report, *images[i]);
+        if (i == 0 || found.size() < fewest.size()) fewest = found;
+        if (report.study != images[i]->source.study)
+            s.say("R17", report, nullptr, "lies in another study than the image it is about",
+                  "take Study Instance UID from the image");
+        DcmDataset head(images[i]->source.head);
+        if (images.size() > 1 && lint_string(head, DCM_PatientID) != lint_string(report.data(), DCM_PatientID))
+            s.say("R17", report, nullptr, "is about an image of another patient", "report each patient by itself");
+    }
+    for (const DcmTagKey &key : fewest)
+        s.say("R17", report, nullptr, std::string(DcmTag(key).getTagName()) + " differs from the image's",
+              "copy it from the image as it is, also when it is empty");
 }
 
 void lint_source(lint_session &s, lint_report &report)
@@ -163,6 +179,8 @@ void lint_source(lint_session &s, lint_report &report)
     collect_references(report, referenced);
     if (report.capture && report.data().findAndGetSequenceItem(DCM_SourceImageSequence, made_of, 0).good() && made_of)
         referenced.emplace(lint_string(*made_of, DCM_ReferencedSOPInstanceUID), nullptr);
+    std::vector<const lint_image *> images;
     for (const auto &reference : referenced)
-        if (const lint_image *image = s.image(reference.first)) compare(s, report, *image);
+        if (const lint_image *image = s.image(reference.first)) images.push_back(image);
+    compare(s, report, images);
 }

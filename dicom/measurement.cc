@@ -9,7 +9,8 @@
 static measured_image image_of(const report_source &source, const cot_chain &chain, const std::string &sha,
                                size_t number, size_t of)
 {
-    measured_image image = {&source, &chain, sha, number, of, {}, {}, {}};
+    measured_image image = {&source, &chain, sha, number, of, cot_report_measurable(&chain), {}, {}, {}};
+    if (!image.measured) return image;
     image.labelled =
         choose_labels(chain, std::strtod(source.rows.c_str(), nullptr), std::strtod(source.columns.c_str(), nullptr));
     image.answer_items.resize(chain.n_steps);
@@ -86,13 +87,17 @@ static void add_evaluations(report_tree &t, size_t root, const report_job &job,
     std::vector<size_t> impressions, conclusions;
     tree_text(t, evaluations, concept_of::status, text_result_status());
     for (const measured_image &image : images) {
+        if (!image.measured) {
+            tree_text(t, evaluations, concept_of::not_analysed, image.prefix() + why_not_measured(*image.chain));
+            continue;
+        }
         impressions.push_back(add_impression(t, evaluations, job, image));
         conclusions.push_back(add_conclusion(t, evaluations, image));
         add_missing_steps(t, evaluations, job, image);
     }
     tree_text(t, evaluations, concept_of::model_notice, job.chain->reader.notice);
     tree_text(t, evaluations, concept_of::training, job.chain->reader.training);
-    for (size_t i = 0; job.options->by_reference && i < images.size(); i++)
+    for (size_t i = 0; job.options->by_reference && i < impressions.size(); i++) /* what was measured comes first */
         add_references(t, images[i], impressions[i], conclusions[i]);
 }
 
@@ -107,7 +112,7 @@ void content_measurements(report_tree &t, const report_job &job)
     const size_t measurements = tree_container(t, root, concept_of::imaging_measurements);
     add_algorithm(t, measurements, job);
     for (measured_image &image : images)
-        for (size_t s = 0; s < image.chain->n_steps; s++)
+        for (size_t s = 0; image.measured && s < image.chain->n_steps; s++)
             if (image.chain->answers[s].available) add_group(t, measurements, job, image, s);
     add_evaluations(t, root, job, images);
 }

@@ -16,10 +16,12 @@ struct measured_image {
     std::string dataset_sha256;
     size_t number; /* 1, 2, … of `of` */
     size_t of;
+    bool measured;                    /* else only listed, with the reason */
     std::vector<bool> labelled;       /* [n_steps]: the region shows its certainty on the image */
     std::vector<size_t> answer_items; /* [n_steps]: ids in the tree; 0: not available */
     std::vector<size_t> region_items;
-    std::string prefix() const { return of > 1 ? "Image " + std::to_string(number) + ": " : ""; }
+    std::string label() const { return image_label(*source, number); }
+    std::string prefix() const { return of > 1 ? label() + ": " : ""; }
 };
 
 /* Stable across re-readings by any model: the same place of the same image in the same question. */

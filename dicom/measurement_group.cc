@@ -76,7 +76,7 @@ static size_t begin_group(report_tree &t, size_t measurements, const report_job 
     tree_template(t, group, "1410");
     std::string name = step.code.meaning;
     if (region) name += ", region " + std::to_string(region + 1);
-    if (image.of > 1) name += " (image " + std::to_string(image.number) + ")";
+    if (image.of > 1) name += ", " + image.label();
     tree_context_text(t, group, concept_of::tracking_identifier, name);
     tree_context_uid(t, group, concept_of::tracking_uid, tracking_uid_of(job, image, s, region));
     return group;

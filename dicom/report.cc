@@ -38,6 +38,13 @@ bool report_job::complete() const
     return all;
 }
 
+bool report_job::measurable() const
+{
+    bool any = cot_report_measurable(chain);
+    for (const report_picture &picture : more) any = any || cot_report_measurable(picture.chain);
+    return any;
+}
+
 const char *report_job::sop_class() const
 {
     if (captures()) return UID_SecondaryCaptureImageStorage;
@@ -99,14 +106,34 @@ static std::string reading_name(const report_job &job)
     if (job.forced()) name += std::string("|forced|") + job.chain->forced_id;
     if (job.chain->has_other)
         name += std::string("|other|") + other.role + "|" + other.package_sha256 + "|" + other.version;
-    for (const report_picture &picture : job.more)
+    for (const report_picture &picture : job.more) {
         name += "|" + picture.source.sop_instance + "|" + picture.dataset_sha256;
+        if (picture.chain->state == COT_CHAIN_REFUSED) name += std::string("|refused|") + picture.chain->refusal_id;
+        if (picture.chain->forced_id[0]) name += std::string("|forced|") + picture.chain->forced_id;
+    }
     return name;
+}
+
+static std::string name_after(const std::string &reading, const report_former &former)
+{
+    return reading + (former.instance.empty() ? "" : "|after|" + former.instance);
+}
+
+/* A report that replaces another says so, and so its UID follows from the other's, too. When the other is this very reading
+ * made earlier, this is that object once more, with that one's predecessor. */
+static std::string settle_predecessor(report_job &job, const std::string &reading)
+{
+    report_former before;
+    const report_former former = former_read(*job.options, before);
+    const bool same =
+        !former.instance.empty() && former.instance == uid_of(job, "report|" + name_after(reading, before));
+    job.predecessor = same ? before : former;
+    return name_after(reading, job.predecessor);
 }
 
 void job_identify(report_job &job, const std::string &content)
 {
-    const std::string name = reading_name(job) + (content.empty() ? "" : "|" + content);
+    const std::string name = settle_predecessor(job, reading_name(job) + (content.empty() ? "" : "|" + content));
     const auto put = [](char(&to)[65], const std::string &uid) { snprintf(to, sizeof to, "%s", uid.c_str()); };
     put(job.made.sop_class, job.sop_class());
     put(job.made.sop_instance, uid_of(job, "report|" + name));
@@ -142,28 +169,6 @@ void job_set_time(report_job &job, int64_t now_utc)
     job.date = text;
     strftime(text, sizeof text, "%H%M%S", &tm);
     job.time = text;
-}
-
-static void read_predecessor(report_job &job)
-{
-    if (!job.options->predecessor || !job.options->predecessor[0]) return;
-    DcmFileFormat file;
-    const OFCondition condition = file.loadFile(job.options->predecessor);
-    if (condition.bad()) report_fail(COT_E_IO, std::string("earlier report: ") + condition.text());
-    DcmDataset &old = *file.getDataset();
-    const auto uid = [&](const DcmTagKey &key) {
-        OFString value;
-        if (old.findAndGetOFString(key, value).bad() || DcmUniqueIdentifier::checkStringValue(value, "1").bad() ||
-            value.empty())
-            report_fail(COT_E_INPUT, std::string("earlier report: no valid UID at ") + key.toString().c_str());
-        return std::string(value.c_str());
-    };
-    const std::string instance = uid(DCM_SOPInstanceUID);
-    if (instance == job.made.sop_instance) return; /* the same reading made again replaces nothing */
-    job.predecessor_instance = instance;
-    job.predecessor_class = uid(DCM_SOPClassUID);
-    job.predecessor_series = uid(DCM_SeriesInstanceUID);
-    job.predecessor_study = uid(DCM_StudyInstanceUID);
 }
 
 /* ---- the file ---- */
@@ -232,6 +237,7 @@ static void read_images(report_job &job, const cot_report_image *images, size_t 
     check_arguments(job);
     source_read(job.source, images[0].source);
     for (size_t i = 1; i < n; i++) source_read(job.more[i - 1].source, images[i].source);
+    job_order_images(job);
     check_images(job);
 }
 
@@ -243,13 +249,13 @@ try {
     job.steps = steps;
     job.options = options;
     if (job.captures()) report_fail(COT_E_BUG, "report: a picture of the reading is made by cot_capture_write");
-    if (n < 1 || n > REPORT_IMAGES || (n > 1 && !job.measures()))
-        report_fail(COT_E_BUG, "report: it can be about one image, a measurement report about 1 to " +
-                                   std::to_string(REPORT_IMAGES));
+    if (n < 1 || n > COT_REPORT_IMAGES)
+        report_fail(n < 1 ? COT_E_BUG : COT_E_LIMIT, "report: a study's report can be about 1 to " +
+                                                         std::to_string(COT_REPORT_IMAGES) + " images, not " +
+                                                         std::to_string(n) + ". Report each image by itself");
     read_images(job, images, n);
     job_identify(job, "");
     job_set_time(job, now_utc);
-    read_predecessor(job);
     const std::string bytes = report_bytes(job);
     const cot_status status = job_put(path, bytes, *options, err);
     if (status == COT_OK) *made = job.made;

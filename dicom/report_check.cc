@@ -63,9 +63,6 @@ static void check_chain(const report_job &job, const cot_chain &chain)
 {
     if (chain.schema_sha256[0] && std::strcmp(chain.schema_sha256, job.steps->sha256) != 0)
         report_fail(COT_E_BUG, "report: the chain was read under another step schema than the one given");
-    if ((job.measures() || job.captures()) && !cot_report_measurable(&chain))
-        report_fail(COT_E_REFUSED, "report: nothing was measured in this image (refused, read by force, or no step "
-                                   "answered); its reading report says why");
     if (chain.state == COT_CHAIN_REFUSED) return;
     if (!chain.answers || chain.n_steps != job.steps->n_steps || chain.n_steps == 0)
         report_fail(COT_E_BUG, "report: the chain has another number of steps than the schema");
@@ -78,11 +75,18 @@ void check_arguments(const report_job &job)
         report_fail(COT_E_CONFIG,
                     "report title 126000 is that of measurement reports, which viewers do not show as text. "
                     "Choose another, e.g. (18748-4, LN, \"Diagnostic Imaging Report\")");
+    if ((job.measures() || job.captures()) && !job.measurable())
+        report_fail(COT_E_REFUSED, "report: nothing was measured in this image (refused, read by force, or no step "
+                                   "answered); its reading report says why");
     check_chain(job, *job.chain);
+    const cot_chain *first = job.refused() ? nullptr : job.chain;
     for (const report_picture &picture : job.more) {
-        check_chain(job, *picture.chain);
-        if (std::strcmp(picture.chain->reader.package_sha256, job.chain->reader.package_sha256) != 0 ||
-            picture.chain->has_other != job.chain->has_other)
+        const cot_chain &chain = *picture.chain;
+        check_chain(job, chain);
+        if (chain.state == COT_CHAIN_REFUSED) continue;
+        if (!first) first = &chain;
+        if (std::strcmp(chain.reader.package_sha256, first->reader.package_sha256) != 0 ||
+            chain.has_other != first->has_other)
             report_fail(COT_E_BUG, "report: its images were read by different models");
     }
 }
@@ -90,6 +94,7 @@ void check_arguments(const report_job &job)
 /* ---- the images ---- */
 static void check_regions(const report_source &source, const cot_chain &chain)
 {
+    if (!cot_report_measurable(&chain)) return;
     const float columns = std::strtof(source.columns.c_str(), nullptr),
                 rows = std::strtof(source.rows.c_str(), nullptr);
     if (!(columns > 0 && rows > 0))
@@ -115,11 +120,11 @@ static std::string patient_of(const report_source &source)
 
 void check_images(const report_job &job)
 {
-    if (!job.measures() && !job.captures()) return;
-    check_regions(job.source, *job.chain);
+    const bool draws = job.measures() || job.captures();
+    if (draws) check_regions(job.source, *job.chain);
     std::set<std::string> seen = {job.source.sop_instance};
     for (const report_picture &picture : job.more) {
-        check_regions(picture.source, *picture.chain);
+        if (draws) check_regions(picture.source, *picture.chain);
         if (picture.source.study != job.source.study)
             report_fail(COT_E_INPUT, "report: its images are of different studies. Report each study by itself");
         if (patient_of(picture.source) != patient_of(job.source))

@@ -101,6 +101,12 @@ static std::string disagreements(const report_job &job)
                      : "";
 }
 
+static void add_model_words(report_tree &t, size_t section, const cot_reader &reader)
+{
+    tree_text(t, section, concept_of::model_notice, reader.notice);
+    tree_text(t, section, concept_of::training, reader.training);
+}
+
 /* The schema's last question is the diagnosis: the others lead to it. */
 static void add_summary(report_tree &t, size_t root, const report_job &job)
 {
@@ -122,8 +128,7 @@ static void add_summary(report_tree &t, size_t root, const report_job &job)
     tree_text(t, section, concept_of::steps_answered,
               std::to_string(job.steps_available()) + " of " + std::to_string(chain.n_steps));
     tree_text(t, section, concept_of::status, text_result_status());
-    tree_text(t, section, concept_of::model_notice, chain.reader.notice);
-    tree_text(t, section, concept_of::training, chain.reader.training);
+    add_model_words(t, section, chain.reader);
 }
 
 static void add_refusal(report_tree &t, size_t root, const report_job &job)
@@ -272,11 +277,8 @@ static std::string class_name(const std::string &sop_class)
     return known ? known : sop_class;
 }
 
-static void add_image(report_tree &t, size_t root, const report_job &job)
+static void describe_image(report_tree &t, size_t section, const report_source &source)
 {
-    const report_source &source = job.source;
-    const size_t section =
-        tree_container(t, root, job.refused() ? concept_of::image_received : concept_of::image_analysed);
     std::string object = class_name(source.sop_class);
     if (!source.rows.empty() && !source.columns.empty())
         object += ", " + source.columns + " x " + source.rows + " pixels";
@@ -287,10 +289,14 @@ static void add_image(report_tree &t, size_t root, const report_job &job)
     tree_image(t, section, concept_of::original_source, source.sop_class, source.sop_instance);
 }
 
-void content_reading(report_tree &t, const report_job &job)
+static const cot_code &images_name(const cot_chain &chain)
 {
-    const size_t root = tree_root(t, job.options->title);
-    context_language_and_procedure(t, root, job);
+    return chain.state == COT_CHAIN_REFUSED ? concept_of::image_received : concept_of::image_analysed;
+}
+
+/* ---- one image ---- */
+static void add_reading(report_tree &t, size_t root, const report_job &job)
+{
     if (job.refused()) {
         add_refusal(t, root, job);
     } else {
@@ -298,7 +304,83 @@ void content_reading(report_tree &t, const report_job &job)
         for (size_t s = 0; s < job.chain->n_steps; s++) add_step(t, root, job, s);
     }
     add_limits(t, root, job);
+}
+
+static void add_image(report_tree &t, size_t root, const report_job &job)
+{
+    describe_image(t, tree_container(t, root, images_name(*job.chain)), job.source);
+}
+
+/* ---- several images of a study ---- */
+/* A section of its own, under what people call the image; its code says no more than its number. */
+static size_t image_container(report_tree &t, size_t parent, const report_source &source, size_t number)
+{
+    cot_code name = {"", COT_REPORT_SCHEME, ""};
+    snprintf(name.value, sizeof name.value, "%s", ("IMAGE_" + std::to_string(number)).c_str());
+    snprintf(name.meaning, sizeof name.meaning, "%s", image_label(source, number).c_str());
+    return tree_container(t, parent, name);
+}
+
+/* The report's job as if it were about this image alone. */
+static void of_one(report_job &one, const report_job &job, const report_picture &picture)
+{
+    one.source = picture.source;
+    one.chain = picture.chain;
+    one.dataset_sha256 = picture.dataset_sha256;
+    one.steps = job.steps;
+    one.options = job.options;
+}
+
+static void add_study_summary(report_tree &t, size_t root, const std::vector<report_job> &images)
+{
+    const size_t section = tree_container(t, root, concept_of::summary);
+    size_t read = 0;
+    for (size_t i = 0; i < images.size(); i++) {
+        const cot_chain &chain = *images[i].chain;
+        const std::string label = image_label(images[i].source, i + 1) + ": ";
+        if (chain.state == COT_CHAIN_REFUSED)
+            tree_text(t, section, concept_of::not_analysed, label + why_not_measured(chain));
+        else
+            tree_text(t, section, concept_of::conclusion, label + chain.summary);
+        read += chain.state != COT_CHAIN_REFUSED;
+    }
+    tree_text(t, section, concept_of::images_read,
+              std::to_string(read) + " of " + std::to_string(images.size()) + "; each was read by itself");
+    tree_text(t, section, concept_of::status, text_result_status());
+    add_model_words(t, section, images[0].chain->reader);
+}
+
+static void add_images(report_tree &t, size_t root, const std::vector<report_job> &images)
+{
+    const size_t section = tree_container(t, root, concept_of::images_of_study);
+    for (size_t i = 0; i < images.size(); i++) {
+        const size_t box = image_container(t, section, images[i].source, i + 1);
+        describe_image(t, box, images[i].source);
+    }
+}
+
+static void add_study(report_tree &t, size_t root, const report_job &job)
+{
+    std::vector<report_job> images(1 + job.more.size());
+    of_one(images[0], job, {job.source, job.chain, job.dataset_sha256});
+    for (size_t i = 1; i < images.size(); i++) of_one(images[i], job, job.more[i - 1]);
+    add_study_summary(t, root, images);
+    for (size_t i = 0; i < images.size(); i++)
+        add_reading(t, image_container(t, root, images[i].source, i + 1), images[i]);
     add_algorithm(t, root, job);
-    add_image(t, root, job);
+    add_images(t, root, images);
+}
+
+void content_reading(report_tree &t, const report_job &job)
+{
+    const size_t root = tree_root(t, job.options->title);
+    context_language_and_procedure(t, root, job);
+    if (job.more.empty()) {
+        add_reading(t, root, job);
+        add_algorithm(t, root, job);
+        add_image(t, root, job);
+    } else {
+        add_study(t, root, job);
+    }
     context_observer(t, root, job);
 }

@@ -108,6 +108,12 @@ std::vector<std::string> context_algorithm_parameters(const report_job &job)
     parameter("program", reader.program[0]              ? reader.program
                          : job.options->program_version ? job.options->program_version
                                                         : "");
+    for (size_t i = 0; i < job.more.size(); i++) { /* those above are of the first image */
+        const std::string image = "image " + std::to_string(i + 2);
+        parameter((image + " data set SHA-256").c_str(), job.more[i].dataset_sha256);
+        parameter((image + " rendering").c_str(), job.more[i].chain->rendering);
+        if (job.more[i].chain->range_from_pixels) parameter((image + " grey range").c_str(), "taken from the pixels");
+    }
     if (job.chain->has_other) {
         const cot_reader &other = job.chain->other;
         parameter("second reader", other.name);

@@ -75,11 +75,11 @@ void header_before_write(DSRDocument &document, const report_job &job)
     add_schemes(document, job);
     add_evidence(document, job.source);
     for (const report_picture &picture : job.more) add_evidence(document, picture.source);
-    if (!job.predecessor_instance.empty())
-        report_require(
-            document.getPredecessorDocuments().addItem(job.predecessor_study.c_str(), job.predecessor_series.c_str(),
-                                                       job.predecessor_class.c_str(), job.predecessor_instance.c_str()),
-            "report: predecessor");
+    const report_former &old = job.predecessor;
+    if (!old.instance.empty())
+        report_require(document.getPredecessorDocuments().addItem(old.study.c_str(), old.series.c_str(),
+                                                                  old.sop_class.c_str(), old.instance.c_str()),
+                       "report: predecessor");
 }
 
 /* ---- after: what it does not ---- */
@@ -106,10 +106,22 @@ static void put_identity(DcmDataset &report, const report_job &job)
     if (!station.empty()) put(report, DCM_StationName, station);
 }
 
+static std::string study_completion(const report_job &job)
+{
+    size_t read = job.chain->state != COT_CHAIN_REFUSED;
+    for (const report_picture &picture : job.more) read += picture.chain->state != COT_CHAIN_REFUSED;
+    return std::to_string(read) + " of " + std::to_string(1 + job.more.size()) +
+           " images read; AI generated; not reviewed by a physician";
+}
+
 /* Why a report is partial; DSRDocument takes a description for complete ones only. */
 static void put_completion_text(DcmDataset &report, const report_job &job)
 {
     if (job.complete()) return;
+    if (!job.more.empty()) {
+        put(report, DCM_CompletionFlagDescription, given(study_completion(job).c_str()));
+        return;
+    }
     const std::string why = job.refused() ? std::string("Not analysed: ") + job.chain->refusal_id
                             : job.forced()
                                 ? std::string("Forced (") + job.chain->forced_id + "); not reviewed by a physician"

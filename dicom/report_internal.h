@@ -39,7 +39,7 @@ struct report_source {
     DcmDataset head;        /* patient, study and request attributes, UTF-8 */
     DcmDataset acquisition; /* what an image library tells of the image; only values that keep their format */
     std::string sop_class, sop_instance, series, study;
-    std::string modality, body_part, view_position, rows, columns, transfer_syntax;
+    std::string modality, body_part, view_position, series_number, instance_number, rows, columns, transfer_syntax;
     bool child = false;                 /* Patient's Age, or birth and study date: under 18 years */
     bool guessed_character_set = false; /* the declared character set did not fit; read as Latin-1 */
 };
@@ -57,15 +57,18 @@ struct report_picture { /* one image of the study and what was read in it */
     const cot_chain *chain = nullptr;
     std::string dataset_sha256;
 };
+struct report_former { /* an earlier report; all "" without one */
+    std::string sop_class, instance, series, study;
+};
 struct report_job {
     report_source source;             /* of the first image; so are chain and dataset_sha256 */
-    std::vector<report_picture> more; /* the further images of a measurement report */
+    std::vector<report_picture> more; /* the further images of a study's report */
     const cot_chain *chain;
     const cot_steps *steps;
     const cot_report_options *options;
     std::string dataset_sha256;
     std::string device_uid;
-    std::string predecessor_class, predecessor_instance, predecessor_series, predecessor_study; /* "" without one */
+    report_former predecessor;
     std::string date, time; /* of content, in the image's time zone if it tells, else this machine's */
     cot_report_made made;
     bool measures() const { return options->kind == COT_REPORT_MEASUREMENT; }
@@ -73,6 +76,7 @@ struct report_job {
     const char *sop_class() const;
     bool refused() const { return chain->state == COT_CHAIN_REFUSED; }
     bool forced() const { return chain->forced_id[0] != 0; }
+    bool measurable() const; /* something was measured in one image or more */
     size_t steps_available() const;
     bool complete() const;            /* every step of every image has an answer, and no gate was overruled */
     std::string manufacturer() const; /* never empty: some attributes must have a value */
@@ -86,8 +90,14 @@ void job_set_time(report_job &job, int64_t now_utc);
 std::string job_file(DcmFileFormat &file); /* as Part 10, explicit little endian */
 cot_status job_put(const char *path, const std::string &bytes, const cot_report_options &options, cot_error *err);
 
+/* ---- several images, and a report's predecessor: report_study.cc ---- */
+void job_order_images(report_job &job); /* the same for the same images, whatever order they are given in */
+std::string image_label(const report_source &source, size_t number); /* "Image 2 (LATERAL, series 3, instance 1)" */
+std::string why_not_measured(const cot_chain &chain);
+/* The report to replace, and in `before` the one that it replaced in its turn. */
+report_former former_read(const cot_report_options &options, report_former &before);
+
 /* ---- arguments: report_check.cc ---- */
-enum { REPORT_IMAGES = 64 };
 void check_arguments(const report_job &job);
 void check_images(const report_job &job); /* after they were read */
 

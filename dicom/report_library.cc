@@ -64,11 +64,13 @@ static void add_times(report_tree &t, size_t group, const report_source &source)
     time(concept_of::acquisition_time, source.acquisition, DCM_AcquisitionTime);
 }
 
-static void add_entry(report_tree &t, size_t library, const report_source &source)
+static void add_entry(report_tree &t, size_t library, const measured_image &image)
 {
+    const report_source &source = *image.source;
     const size_t group = tree_container(t, library, concept_of::image_library_group);
     add_modality(t, group, source.modality);
-    tree_item_code(t, group, DSRTypes::RT_hasAcqContext, concept_of::target_region, concept_of::chest);
+    if (image.measured) /* nothing else is read; what was refused may be anything */
+        tree_item_code(t, group, DSRTypes::RT_hasAcqContext, concept_of::target_region, concept_of::chest);
     add_times(t, group, source);
     add_number(t, group, concept_of::rows, source.rows, concept_of::pixels);
     add_number(t, group, concept_of::columns, source.columns, concept_of::pixels);
@@ -89,5 +91,5 @@ void add_image_library(report_tree &t, size_t root, const std::vector<measured_i
 {
     const size_t library = tree_container(t, root, concept_of::image_library);
     tree_template(t, library, "1600");
-    for (const measured_image &image : images) add_entry(t, library, *image.source);
+    for (const measured_image &image : images) add_entry(t, library, image);
 }

@@ -250,6 +250,13 @@ static std::string line_read(DcmItem &item, const DcmTagKey &key)
     return text_line(value.c_str(), SHORT_STRING_CHARACTERS);
 }
 
+/* An Integer String as a number; "" when it is none. */
+static std::string integer_read(DcmItem &item, const DcmTagKey &key)
+{
+    Sint32 value = 0;
+    return item.findAndGetSint32(key, value).good() ? std::to_string(value) : "";
+}
+
 static std::string count_read(DcmItem &item, const DcmTagKey &key)
 {
     Uint16 value = 0;
@@ -270,6 +277,8 @@ void source_read(report_source &source, const char *path)
     source.modality = line_read(image, DCM_Modality);
     source.body_part = line_read(image, DCM_BodyPartExamined);
     source.view_position = line_read(image, DCM_ViewPosition);
+    source.series_number = integer_read(image, DCM_SeriesNumber);
+    source.instance_number = integer_read(image, DCM_InstanceNumber);
     source.rows = count_read(image, DCM_Rows);
     source.columns = count_read(image, DCM_Columns);
     source.transfer_syntax = DcmXfer(image.getOriginalXfer()).getXferName();

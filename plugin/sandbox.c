@@ -2,7 +2,6 @@
  * children left on their slips. The server is forked here, once, before any thread or device exists.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "plugin/sandbox.h"
-#include "plugin/chain_pack.h"
 #include "plugin/process.h"
 #include "plugin/sandbox_parts.h"
 
@@ -333,13 +332,11 @@ static cot_status report_args_fill(sandbox_report_args *args, const cot_report_o
     memset(args, 0, sizeof *args);
     args->options = *options;
     args->options.folder_later = true; /* sync_folders */
-    args->chain = *order->chain;
+    args->n_images = 1 + order->n_more;
     args->now_utc = order->now_utc;
     args->has_predecessor = options->predecessor && options->predecessor[0];
     const bool fits = text_put(args->path, sizeof args->path, order->path) &&
-                      text_put(args->source, sizeof args->source, order->source) &&
                       text_put(args->predecessor, sizeof args->predecessor, options->predecessor) &&
-                      text_put(args->dataset_sha256, sizeof args->dataset_sha256, order->dataset_sha256) &&
                       text_put(args->manufacturer, sizeof args->manufacturer, options->manufacturer) &&
                       text_put(args->station, sizeof args->station, options->station) &&
                       text_put(args->uid_root, sizeof args->uid_root, options->uid_root) &&
@@ -369,15 +366,15 @@ static cot_status report_slip(int *slip, const void *ctx, size_t i, cot_error *e
 {
     cot_status status;
     const cot_report_order *order = &((const report_batch *)ctx)->orders[i];
-    void *answers = NULL;
-    size_t answers_size;
+    void *images = NULL;
+    size_t images_size;
     sandbox_report_args *args = malloc(sizeof *args);
     if (!args) return cot_fail(err, COT_E_MEMORY, "write report: no memory");
     COT_TRY(report_args_fill(args, order, err));
-    COT_TRY(chain_pack(&answers, &answers_size, order->chain, err));
-    COT_TRY(slip_create(slip, args, sizeof *args, answers, answers_size, err));
+    COT_TRY(images_pack(&images, &images_size, order, err));
+    COT_TRY(slip_create(slip, args, sizeof *args, images, images_size, err));
 done:
-    free(answers);
+    free(images);
     free(args);
     return status;
 }

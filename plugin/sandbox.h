@@ -36,6 +36,8 @@ void cot_decoded_fini(cot_decoded *decoded);
 typedef struct cot_report_order {
     const char *path, *source, *dataset_sha256;
     const cot_chain *chain;
+    const cot_report_image *more; /* further images of the study; not for captures */
+    size_t n_more;
     cot_report_options options;
     int64_t now_utc;
     cot_report_made made; /* out */

@@ -1,6 +1,5 @@
 /* Inside the sandbox: one process, one request, then _exit. Limits first, then the hostile bytes.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "plugin/chain_pack.h"
 #include "plugin/node.h"
 #include "plugin/process.h"
 #include "plugin/sandbox_parts.h"
@@ -128,38 +127,40 @@ static void keep_finding(void *ctx, const cot_lint_finding *finding)
              finding->where, finding->what);
 }
 
-/* The last gate: what was written is read again, beside its image. A report that fails stays, for people. */
-static cot_status lint_report(const sandbox_report_args *args, cot_error *err)
+/* The last gate: what was written is read again, beside its images. A report that fails stays, for people. */
+static cot_status lint_report(const sandbox_report_args *args, const cot_report_image *images, cot_error *err)
 {
-    const char *const paths[2] = {args->path, args->source};
+    const char *paths[1 + COT_REPORT_IMAGES] = {args->path};
     cot_guard_limits limits = COT_GUARD_LIMITS_INIT;
     cot_dicom_head head;
     limits.no_digest = true;
     cot_error found = COT_ERROR_INIT;
-    size_t n = 0;
-    /* a damaged image has a report that says so; there is nothing to compare it with */
-    const bool sound = cot_dicom_guard(&head, args->source, &limits, err) == COT_OK;
-    const cot_status status = cot_report_lint(paths, sound ? 2 : 1, keep_finding, &found, &n, err);
+    size_t n = 0, n_paths = 1;
+    for (size_t i = 0; i < args->n_images; i++) /* a damaged image has a report that says so, and nothing to compare */
+        if (cot_dicom_guard(&head, images[i].source, &limits, err) == COT_OK) paths[n_paths++] = images[i].source;
+    const cot_status status = cot_report_lint(paths, n_paths, keep_finding, &found, &n, err);
     if (status != COT_OK || n == 0) return status;
     return cot_fail(err, found.status, "%s (%zu finding%s; stepcot lint FILE lists them)", found.text, n,
                     n == 1 ? "" : "s");
 }
 
-static bool do_report(int slip, sandbox_report_args *args, char *answers, size_t answers_size, const cot_steps *steps)
+static bool do_report(int slip, sandbox_report_args *args, const cot_report_image *images, const cot_steps *steps)
 {
     static sandbox_report_result r;
-    if (!chain_unpack(&args->chain, answers, answers_size)) return false;
     cot_report_options *o = &args->options;
     o->manufacturer = args->manufacturer;
     o->station = args->station;
     o->uid_root = args->uid_root;
     o->program_version = args->program_version;
     o->predecessor = args->has_predecessor ? args->predecessor : NULL;
-    const bool capture = o->kind == COT_REPORT_CAPTURE;
-    r.error.status = (capture ? cot_capture_write : cot_report_write)(
-        &r.made, args->path, args->source, args->dataset_sha256, &args->chain, steps, o, args->now_utc, &r.error);
+    if (o->kind == COT_REPORT_CAPTURE)
+        r.error.status = cot_capture_write(&r.made, args->path, images[0].source, images[0].dataset_sha256,
+                                           images[0].chain, steps, o, args->now_utc, &r.error);
+    else
+        r.error.status =
+            cot_report_write_study(&r.made, args->path, images, args->n_images, steps, o, args->now_utc, &r.error);
     if (r.error.status == COT_OK && sandbox_before_lint) sandbox_before_lint(args->path);
-    if (r.error.status == COT_OK) r.error.status = lint_report(args, &r.error);
+    if (r.error.status == COT_OK) r.error.status = lint_report(args, images, &r.error);
     return write_at(slip, &r, sizeof r, 0);
 }
 
@@ -200,9 +201,11 @@ _Noreturn void sandbox_child_run(int slip, sandbox_kind kind, const cot_sandbox_
         good = do_decode(slip, a);
     } else if (args && kind == SANDBOX_REPORT && size >= sizeof(sandbox_report_args)) {
         sandbox_report_args *a = (void *)args;
+        cot_report_image images[COT_REPORT_IMAGES];
         confine_report(a);
-        if (sandbox_before_work) sandbox_before_work(a->source);
-        good = do_report(slip, a, args + sizeof *a, size - sizeof *a, steps);
+        good = images_unpack(images, a->n_images, args + sizeof *a, size - sizeof *a);
+        if (good && sandbox_before_work) sandbox_before_work(images[0].source);
+        good = good && do_report(slip, a, images, steps);
     }
     _exit(good ? 0 : 1);
 }

@@ -26,15 +26,20 @@ typedef struct sandbox_decode_args {
 /* Result of a decode: a cot_decoded (grey NULL), and at this offset the pixels. */
 #define SANDBOX_PIXELS_AT ((size_t)16384)
 
-/* Followed by the chain's answers as chain_pack leaves them. */
+/* Followed by its images as images_pack leaves them. */
 typedef struct sandbox_report_args {
-    char path[1200], source[1200], predecessor[1200], dataset_sha256[65];
+    _Alignas(16) char path[1200];
+    char predecessor[1200];
+    size_t n_images;
     char manufacturer[65], station[65], uid_root[65], program_version[65];
     bool has_predecessor;
     cot_report_options options; /* its pointers are set again in the child */
     int64_t now_utc;
-    cot_chain chain; /* likewise */
 } sandbox_report_args;
+/* All images of the order as one block (sandbox_images.c). Caller frees *out. */
+cot_status images_pack(void **out, size_t *size, const cot_report_order *order, cot_error *err);
+/* Lets images[n] point into the block (aligned like malloc's); false when they do not fit. */
+bool images_unpack(cot_report_image *images, size_t n, void *block, size_t size);
 typedef struct sandbox_report_result {
     cot_error error; /* status COT_OK: written */
     cot_report_made made;

@@ -156,14 +156,12 @@ TEST(measurement_report_of_two_images_has_groups_and_evidence_of_both)
         for (const char *at = dump(); (at = strstr(at, "[Measurement Group]")); at++) groups++;
         CHECK_NUMBER(groups, 7 + 1 + 2 + 1); /* a further region of the first step each */
         CHECK_HAS(output, "[1.2.826.0.1.3680043.10.999.8]");
-        CHECK_HAS(output, "(image 2)");
+        CHECK_HAS(output, "Image 2 (PA, series 1, instance 1)");
     }
     CHECK_FAILS(cot_report_write_study(&made, report_path, images, 0, steps, &options, CASE_NOW, &err), COT_E_BUG,
                 "1 to 64");
-    options.kind = COT_REPORT_READING;
-    CHECK_FAILS(cot_report_write_study(&made, report_path, images, 2, steps, &options, CASE_NOW, &err), COT_E_BUG,
-                "one image");
-    options.kind = COT_REPORT_MEASUREMENT;
+    CHECK_FAILS(cot_report_write_study(&made, report_path, images, 65, steps, &options, CASE_NOW, &err), COT_E_LIMIT,
+                "1 to 64");
     const cot_report_image twice[2] = {images[0], images[0]};
     CHECK_FAILS(cot_report_write_study(&made, report_path, twice, 2, steps, &options, CASE_NOW, &err), COT_E_INPUT,
                 "given twice");
