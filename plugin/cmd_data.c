@@ -99,7 +99,7 @@ static int run_split(data_import *import, const char *path)
     say_result(m, import);
 done:
     cot_manifest_destroy(m);
-    return status == COT_OK ? EXIT_SUCCESS : cli_failure("data", &err);
+    return status == COT_OK ? end_of(import->log) : cli_failure("data", &err);
 }
 
 static int run_check(data_check *check)

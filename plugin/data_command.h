@@ -15,6 +15,7 @@ typedef enum data_kind {
     DATA_CHANGED,    /* another image than when the manifest was made */
     DATA_UNLISTED,   /* an image file that no row names */
     DATA_SAME,       /* from here on warnings: the same bytes twice, of one patient in one split */
+    DATA_ABSENT,     /* a listed test patient without an image */
     DATA_KINDS
 } data_kind;
 enum {

@@ -57,6 +57,26 @@ static char *trimmed(char *line)
     return line;
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Named by line, not by name: who is ill is nobody's business in a log. */
+static cot_status name_absent(const cot_manifest *manifest, const data_import *import, const char *const *listed,
+                              const size_t *lines, size_t n, cot_error *err)
+{
+    const char **here = calloc(manifest->n + 1, sizeof *here);
+    if (!here) return cot_fail(err, COT_E_MEMORY, "no memory for %zu patients", manifest->n);
+    for (size_t i = 0; i < manifest->n; i++) here[i] = manifest->cases[i].patient;
+    qsort(here, manifest->n, sizeof *here, by_text);
+    for (size_t i = 0; i < n; i++)
+        if (!bsearch(&listed[i], here, manifest->n, sizeof *here, by_text))
+            data_say(import->log, DATA_ABSENT, import->test_list, lines[i], "no image here is of this patient");
+    free(here);
+    return COT_OK;
+}
+
 static cot_status split_as_asked(cot_manifest *manifest, const data_import *import, cot_error *err)
 {
     cot_status status = COT_OK;
@@ -64,26 +84,36 @@ static cot_status split_as_asked(cot_manifest *manifest, const data_import *impo
     const char *const test_list = import->test_list;
     char *text = NULL, *rest;
     const char **patients = NULL;
-    size_t size = 0, lines = 1;
+    size_t size = 0, lines = 1, *at = NULL;
     if (!test_list) return cot_manifest_split(manifest, import->steps, &asked, err);
     COT_TRY(cot_file_read(&text, &size, test_list, (size_t)64 << 20, err));
     for (size_t i = 0; i < size; i++) lines += text[i] == '\n';
     patients = calloc(lines, sizeof *patients);
-    if (!patients) {
+    at = calloc(lines, sizeof *at);
+    if (!patients || !at) {
         status = cot_fail(err, COT_E_MEMORY, "%s: no memory", test_list);
         goto done;
     }
     rest = text;
-    for (char *line; (line = strsep(&rest, "\n"));)
-        if (*(line = trimmed(line))) patients[asked.n_test_patients++] = line;
+    lines = 0;
+    for (char *line; (line = strsep(&rest, "\n"));) {
+        lines++;
+        if (!*(line = trimmed(line))) continue;
+        at[asked.n_test_patients] = lines;
+        patients[asked.n_test_patients++] = line;
+    }
     asked.test_patients = patients;
     if (!asked.n_test_patients) {
         status = cot_fail(err, COT_E_INPUT, "%s: names no patient: one a line", test_list);
         goto done;
     }
     status = cot_manifest_split(manifest, import->steps, &asked, err);
-    if (status != COT_OK) cot_fail_in(err, "%s", test_list);
+    if (status == COT_OK)
+        status = name_absent(manifest, import, patients, at, asked.n_test_patients, err);
+    else
+        cot_fail_in(err, "%s", test_list);
 done:
+    free(at);
     free(patients);
     free(text);
     return status;

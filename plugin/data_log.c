@@ -17,6 +17,7 @@ static const struct {
     [DATA_CHANGED] = {"changed_images", "changed images"},
     [DATA_UNLISTED] = {"images_without_a_row", "images without a row"},
     [DATA_SAME] = {"same_image_of_one_patient", "images that the same patient has twice (a warning)"},
+    [DATA_ABSENT] = {"listed_patients_without_an_image", "listed test patients without an image (a warning)"},
 };
 
 const char *data_kind_name(data_kind kind)

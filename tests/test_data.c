@@ -440,6 +440,13 @@ TEST(split_shares_out_anew_by_seed_shares_and_list)
     file_has("n.jsonl", "test as listed, others 0.7:0.15, seed 1");
     file_has("n.jsonl", "\"patient\":\"2\",\"split\":\"test\"");
     file_has("n.jsonl", "\"patient\":\"1\",\"split\":\"train\"");
+    CHECK(!strstr(said, "without an image"));
+    put("test.txt", "2\nnobody\n\nnobody else\n");
+    stepcot(0, "data split m.jsonl -o n.jsonl --test-list test.txt");
+    CHECK_HAS(said, "test.txt:2: no image here is of this patient");
+    CHECK_HAS(said, "test.txt:4: no image here is of this patient");
+    CHECK_HAS(said, "2 listed test patients without an image (a warning)");
+    CHECK(!strstr(said, "nobody"));                                      /* no name in what may become a log */
     stepcot(0, "data split n.jsonl -o n.jsonl --shares 1,0,0 --seed 5"); /* onto itself */
     file_has("n.jsonl", "; split by patient 1:0:0, seed 5\"");           /* what was said of the split before is gone */
     file_has("n.jsonl", "\"patient\":\"2\",\"split\":\"train\"");
