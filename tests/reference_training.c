@@ -14,6 +14,32 @@ static void log_softmax(double *y, const double *x, size_t n, double temperature
     for (size_t i = 0; i < n; i++) y[i] = x[i] / temperature - top - log(sum);
 }
 
+/* ---- moves ---- */
+void twin_repeat(twin_pass *p)
+{
+    for (size_t i = 0; i < p->size[0] * p->size[1]; i++) p->y[i] = p->in[0][i % p->size[1]];
+}
+
+void twin_repeat_backward(twin_pass *p)
+{
+    for (size_t i = 0; i < p->size[0] * p->size[1]; i++) p->grad[0][i % p->size[1]] += p->dy[i];
+}
+
+void twin_activation_from(twin_pass *p)
+{
+    twin_activation(p);
+    for (size_t i = 0; i < p->size[0]; i++) p->y[i] *= p->eps;
+}
+
+void twin_activation_from_backward(twin_pass *p)
+{
+    twin_activation_from(p);
+    for (size_t i = 0; i < p->size[0]; i++) {
+        const double y = p->y[i], below = p->act == COT_ACT_ELU ? y + p->eps : 0; /* scale * exp(x), or nothing */
+        p->grad[0][i] += p->dy[i] * (y > 0 ? p->eps : below);
+    }
+}
+
 /* ---- cross-entropy ---- */
 static double weight_of(size_t c)
 {

@@ -18,6 +18,10 @@ void twin_soft_kl(twin_pass *p); /* x; rows, classes */
 void twin_soft_kl_backward(twin_pass *p);
 void twin_alignment(twin_pass *p);          /* s; steps, rows, width; teacher [steps,rows,width], labels [steps,rows] */
 void twin_alignment_backward(twin_pass *p); /* by the chain rule of its own formula, not by differences */
+void twin_repeat(twin_pass *p);             /* x [n]; items, n */
+void twin_repeat_backward(twin_pass *p);
+void twin_activation_from(twin_pass *p);          /* x; n; act; eps: what its result is multiplied by */
+void twin_activation_from_backward(twin_pass *p); /* from the result alone, as the device's */
 void twin_philox(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2]);
 /* The factor of element i. */
 double twin_dropout(const cot_dropout *drop, size_t i);

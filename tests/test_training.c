@@ -48,6 +48,76 @@ static void fill(double *x, size_t n, uint32_t seed, double scale)
     free(f);
 }
 
+/* ---- moves ---- */
+DEVICE(repeat)
+{
+    cot_status status;
+    const size_t all = p->size[0] * p->size[1];
+    float *got = calloc(all, sizeof *got);
+    cot_buffer *y = NULL;
+    COT_TRY(cot_buffer_create(&y, the_device(), all, err));
+    COT_TRY(cot_repeat(y, in[0], p->size[0], p->size[1], err));
+    COT_TRY(cot_buffer_read(y, 0, got, all, err));
+    for (size_t i = 0; i < all; i++) CHECK(fabs((double)got[i] - p->in[0][i % p->size[1]]) <= 0);
+    status = cot_repeat_backward(g[0], dy, p->size[0], p->size[1], err);
+done:
+    cot_buffer_destroy(y);
+    free(got);
+    return status;
+}
+
+TEST(what_is_repeated_has_the_gradients_of_finite_differences)
+{
+    static const size_t shapes[][2] = {{1, 1}, {7, 33}, {3, 512}};
+    for (size_t i = 0; i < 3; i++) {
+        twin_pass p = {.size = {shapes[i][0], shapes[i][1]}};
+        const layer l = {.name = "repeat",
+                         .forward = twin_repeat,
+                         .backward = twin_repeat_backward,
+                         .device = repeat_device,
+                         .n_in = 1,
+                         .n = {shapes[i][1]},
+                         .n_y = shapes[i][0] * shapes[i][1],
+                         .bound = 1e-6};
+        check_layer(&l, &p, false);
+    }
+}
+
+DEVICE(activation_from)
+{
+    twin_pass forward = *p; /* no x comes to the device: y of the twin, anew, as differences were taken since */
+    forward.y = calloc(p->size[0], sizeof *forward.y);
+    twin_activation_from(&forward);
+    cot_buffer *y = upload(forward.y, p->size[0]);
+    free(forward.y);
+    (void)in;
+    const cot_status status = cot_activation_backward_from(g[0], dy, y, p->size[0], p->act, (float)p->eps, err);
+    cot_buffer_destroy(y);
+    return status;
+}
+
+TEST(an_activation_has_its_gradient_from_its_result)
+{
+    static const cot_activation acts[] = {COT_ACT_RELU, COT_ACT_ELU};
+    static const double scales[] = {1, 1 / 0.7};
+    cot_error err = COT_ERROR_INIT;
+    for (size_t i = 0; i < 4; i++) {
+        twin_pass p = {.size = {301}, .act = acts[i % 2], .eps = scales[i / 2]};
+        const layer l = {.name = "activation from its result",
+                         .forward = twin_activation_from,
+                         .backward = twin_activation_from_backward,
+                         .device = activation_from_device,
+                         .n_in = 1,
+                         .n = {301},
+                         .n_y = 301,
+                         .bound = 2e-6};
+        check_layer(&l, &p, false);
+    }
+    cot_buffer *b = gradient_buffer(the_device(), (const float[]){1}, 1);
+    CHECK_FAILS(cot_activation_backward_from(b, b, b, 1, COT_ACT_GELU, 1, &err), COT_E_BUG, "cannot be told");
+    cot_buffer_destroy(b);
+}
+
 /* ---- cross-entropy and softened KL ---- */
 enum { ROWS = 9, CLASSES = 7 };
 static double labels[ROWS] = {0, 3, -1, 6, 2, 2, -1, 5, 1}, class_weights[CLASSES], teacher[ROWS * CLASSES];

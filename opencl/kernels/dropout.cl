@@ -4,7 +4,7 @@
  * launch  dropout: one work-item per four floats; activation_from, repeat: per VECTOR floats (repeat: by items)
  * cost    reads 4n bytes, writes 4n; 40 integer multiplications per four floats
  * error   dropped ones exactly 0, the others x * (1 / (1 - p)) rounded
- * twin    twin_dropout, twin_activation_from
+ * twin    twin_dropout, twin_activation_from, twin_repeat
  * note    `how`: 0 writes, 1 adds, 2 writes the factors themselves */
 #define WRITE   0
 #define ADD     1
