@@ -2,24 +2,11 @@
  * biases, running statistics) stay as they are, they are few and their range is not known.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine/import.h"
+#include "engine/package_write.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Nearest, ties to even; false for what half precision does not reach. */
-static bool half_of_float(uint16_t *out, float value)
-{
-    const float size = fabsf(value);
-    const uint16_t sign = signbit(value) ? 0x8000u : 0;
-    if (!(size < 65520.0f)) return false;
-    int exponent = -20; /* of zero: any below those of normal numbers */
-    if (size > 0) frexpf(size, &exponent);
-    const int step = (exponent > -14 ? exponent : -13) - 11; /* 11 bits of fraction, fewer below 2^-14 */
-    const float units = nearbyintf(ldexpf(size, -step));     /* exact but for this rounding; at most 2048 */
-    *out = (uint16_t)(sign | ((uint32_t)(exponent > -14 ? exponent + 13 : 0) * 1024u + (uint32_t)units));
-    return true;
-}
 
 static cot_status halve(tensor *t, unsigned char **memory, cot_error *err)
 {
@@ -32,8 +19,8 @@ static cot_status halve(tensor *t, unsigned char **memory, cot_error *err)
     }
     tensor_floats(values, t);
     for (size_t i = 0; i < t->count; i++) {
-        uint16_t half = 0;
-        if (!half_of_float(&half, values[i])) {
+        const uint16_t half = half_of(values[i]);
+        if ((half & 0x7c00u) == 0x7c00u) {
             status = cot_fail(err, COT_E_MODEL,
                               "model import: tensor %s holds %g, half precision ends at 65504: store it as it is",
                               t->name, (double)values[i]);
