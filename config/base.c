@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "config/base.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -180,6 +181,38 @@ cot_status cot_file_write_durable(const char *path, const void *data, size_t siz
 {
     const cot_status status = cot_file_write_synced(path, data, size, err);
     return status == COT_OK ? cot_folder_sync(path, err) : status;
+}
+
+/* Name of what a draft was to become; false: no draft. */
+static bool draft_of(char *name, size_t size, const char *entry)
+{
+    const size_t n = strlen(entry), end = sizeof ".part" - 1;
+    size_t at = n > end && !strcmp(entry + n - end, ".part") ? n - end : 0;
+    const size_t digits = at;
+    while (at && entry[at - 1] >= '0' && entry[at - 1] <= '9') at--;
+    if (at == digits || at < 2 || entry[at - 1] != '.' || at - 1 >= size) return false;
+    memcpy(name, entry, at - 1);
+    name[at - 1] = 0;
+    return true;
+}
+
+cot_status cot_drafts_remove(size_t *n, const char *folder, bool (*ours)(const char *name), cot_error *err)
+{
+    cot_status status = COT_OK;
+    size_t removed = 0;
+    DIR *all = opendir(folder);
+    if (!all) return cot_fail(err, COT_E_IO, "open folder %s: %s", folder, strerror(errno));
+    for (struct dirent *entry; status == COT_OK && (entry = readdir(all));) {
+        char name[256];
+        if (!draft_of(name, sizeof name, entry->d_name) || !ours(name)) continue;
+        if (unlinkat(dirfd(all), entry->d_name, 0) == 0)
+            removed++;
+        else if (errno != ENOENT)
+            status = cot_fail(err, COT_E_IO, "remove %s/%s: %s", folder, entry->d_name, strerror(errno));
+    }
+    closedir(all);
+    if (n) *n = removed;
+    return status;
 }
 
 /* ---- digests ---- */

@@ -62,6 +62,9 @@ typedef struct cot_blob { const unsigned char *data; size_t size; } cot_blob;
 cot_status cot_file_read(char **out, size_t *size, const char *path, size_t limit, cot_error *err);
 /* Writes a temporary neighbour, fsyncs it, renames it over `path`, fsyncs the folder. */
 cot_status cot_file_write_durable(const char *path, const void *data, size_t size, cot_error *err);
+/* Removes what those have left in `folder` when they were killed (NAME.PID.part), of the names that ours() is true of; *n: how
+ * many, or n NULL. Call where no other process writes these names. */
+cot_status cot_drafts_remove(size_t *n, const char *folder, bool (*ours)(const char *name), cot_error *err);
 /* In two parts, for many files of one folder: each but the folder; the folder that `path` lies in. */
 cot_status cot_file_write_synced(const char *path, const void *data, size_t size, cot_error *err);
 cot_status cot_folder_sync(const char *path, cot_error *err);

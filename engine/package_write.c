@@ -156,9 +156,15 @@ done:
     return status;
 }
 
+static bool is_package_file(const char *name)
+{
+    return !strcmp(name, "model.json") || !strcmp(name, "weights.safetensors");
+}
+
 static void remove_package(const char *folder)
 {
     char path[1300];
+    cot_drafts_remove(NULL, folder, is_package_file, NULL); /* of one that was killed; else rmdir would fail */
     snprintf(path, sizeof path, "%s/model.json", folder);
     unlink(path);
     snprintf(path, sizeof path, "%s/weights.safetensors", folder);

@@ -142,13 +142,23 @@ void run_state_path(char *path, size_t size, const char *dir, uint64_t step)
     snprintf(path, size, "%s/checkpoint-%010llu.safetensors", dir, (unsigned long long)step);
 }
 
-static int is_checkpoint(const struct dirent *entry)
+static bool names_checkpoint(const char *given)
 {
     unsigned long long step;
     char name[64];
-    if (sscanf(entry->d_name, "checkpoint-%10llu", &step) != 1) return 0;
+    if (sscanf(given, "checkpoint-%10llu", &step) != 1) return false;
     snprintf(name, sizeof name, "checkpoint-%010llu.safetensors", step);
-    return !strcmp(name, entry->d_name);
+    return !strcmp(name, given);
+}
+
+static int is_checkpoint(const struct dirent *entry)
+{
+    return names_checkpoint(entry->d_name);
+}
+
+bool run_state_names(const char *name)
+{
+    return names_checkpoint(name) || !strcmp(name, "best.safetensors");
 }
 
 /* Sorted by name is sorted by step. Caller frees entries and list. */

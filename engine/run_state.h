@@ -35,4 +35,5 @@ cot_status run_state_open(safetensors **file, run_state *state, const char *path
 void run_state_path(char *path, size_t size, const char *dir, uint64_t step);
 cot_status run_state_newest(char *path, size_t size, const char *dir, cot_error *err);
 cot_status run_state_prune(const char *dir, size_t keep, cot_error *err);
+bool run_state_names(const char *name); /* a checkpoint's, or that of the best weights */
 #endif

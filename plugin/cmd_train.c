@@ -17,6 +17,8 @@ static const char help[] =
     "device.\n\n"
     "  -o, --output RUN     folder of the run (must not exist)\n"
     "      --init PACKAGE   begin with this package's weights; imported: with the model in the program\n"
+    "      --other-patients no patient that PACKAGE has learnt is in this manifest: without it, only a package of the\n"
+    "                       same splits is accepted (one that does not say is warned of)\n"
     "      --images DIR     where the manifest's images are, when not where it says\n"
     "      --resume RUN     go on with this run\n"
     "  -c, --config FILE    hyper-parameters (XML); --print-config prints those in effect and ends\n"
@@ -38,7 +40,7 @@ enum { OPTIONS_MOST = 80, EXIT_STOPPED = 6 };
 
 typedef struct train_words { /* the command line */
     const char *stage, *output, *init, *images, *resume, *config, *name, *version, *notice, *steps, *device, *cache;
-    bool print_config;
+    bool print_config, other_patients;
     cot_training_name names[OPTIONS_MOST];
     const char *values[OPTIONS_MOST]; /* of the hyper-parameters, by name */
     size_t n_names;
@@ -60,6 +62,7 @@ static size_t fill_options(cli_option *options, train_words *w)
         {"steps", 0, "FILE", NULL, &w->steps, NULL, 0},
         {"device", 0, "X", NULL, &w->device, NULL, 0},
         {"cache", 0, "DIR", NULL, &w->cache, NULL, 0},
+        {"other-patients", 0, NULL, &w->other_patients, NULL, NULL, 0},
         {"print-config", 0, NULL, &w->print_config, NULL, NULL, 0},
     };
     size_t n = sizeof fixed / sizeof *fixed;
@@ -111,6 +114,7 @@ static cot_status take_text(char *to, size_t size, const char *option, const cha
 static cot_status take_new(train_request *r, const train_words *w, const char *manifest, cot_error *err)
 {
     cot_status status;
+    r->other_patients = w->other_patients;
     COT_TRY(take_training(r, w, err));
     COT_TRY(take_path(r->manifest, sizeof r->manifest, manifest, err));
     COT_TRY(take_path(r->images, sizeof r->images, w->images, err));
@@ -135,7 +139,8 @@ static cot_status take_resume(train_request *r, const train_words *w, cot_error 
         if (w->values[i])
             return cot_fail(err, COT_E_USAGE, "--%s: a run keeps its settings. Begin a new one to change them",
                             w->names[i].name);
-    if (w->stage || w->output || w->init || w->images || w->config || w->steps || w->name || w->version || w->notice)
+    if (w->stage || w->output || w->init || w->images || w->config || w->steps || w->name || w->version || w->notice ||
+        w->other_patients)
         return cot_fail(err, COT_E_USAGE, "--resume takes only --device and --cache: everything else is in its folder");
     COT_TRY(take_text(r->dir, sizeof r->dir, "resume", w->resume, err));
     COT_TRY(train_request_read(r, err));
@@ -157,11 +162,11 @@ static int run(const train_request *r)
     COT_TRY(train_job_open(job, r, &err));
     if (!r->resume) COT_TRY(train_request_begin(r, &err)); /* only now: what was refused leaves no folder */
     COT_TRY(train_request_lock(&lock, r, &err));
+    if (r->resume) COT_TRY(train_request_sweep(r, &err));
     COT_TRY(train_watch_open(&watching, job, &err));
     COT_TRY(train_loop_run(&end, &state, &job->loop, r->resume, &err));
     COT_TRY(train_watch_end(&watching, end, &state, &err));
-    if (end != TRAIN_INTERRUPTED) COT_TRY(train_package(job, &state, &err));
-    if (end != TRAIN_INTERRUPTED) COT_TRY(train_report(job, &state, &err));
+    if (end != TRAIN_INTERRUPTED) COT_TRY(train_finish(job, &state, watching.finished, &err));
 done:
     train_watch_close(&watching);
     train_job_close(job);

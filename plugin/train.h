@@ -5,6 +5,7 @@
 #define COT_TRAIN_H
 #include "config/training.h"
 #include "engine/data.h"
+#include "engine/package.h"
 #include "engine/train_loop.h"
 #include "plugin/cli.h"
 #include "plugin/train_images.h"
@@ -19,6 +20,7 @@ typedef struct train_request { /* run.json, or the command line */
     char given[512]; /* hyper-parameters named on the command line, each between blanks */
     const char *device, *cache;
     bool resume;
+    bool other_patients; /* said of those that the package of init has learnt */
 } train_request;
 
 /* ---- train_request.c ---- */
@@ -26,6 +28,8 @@ typedef struct train_request { /* run.json, or the command line */
 cot_status train_request_begin(const train_request *request, cot_error *err);
 /* One process at a time writes into the folder; *fd holds it until it is closed. Call where nothing is forked any more. */
 cot_status train_request_lock(int *fd, const train_request *request, cot_error *err);
+/* Removes half-written files that a killed process has left; call with the lock. */
+cot_status train_request_sweep(const train_request *request, cot_error *err);
 /* Fills all but dir, device, cache and resume from the folder. */
 cot_status train_request_read(train_request *request, cot_error *err);
 
@@ -54,7 +58,9 @@ typedef struct train_job {
     lesion_picture *lesions; /* [images] */
     lesion_box *boxes;       /* theirs */
     float lesion_weight;
-    size_t unlabelled; /* training images without a label that is taught: left out */
+    char split_sha256[COT_SPLITS][65]; /* of each split's patients */
+    const char *init_patients;         /* whom init has learnt, in words */
+    size_t unlabelled;                 /* training images without a label that is taught: left out */
 } train_job;
 cot_status train_job_open(train_job *job, const train_request *request, cot_error *err);
 /* The hyper-parameters in effect: the sizes of a model that the run began with are that model's. */
@@ -78,12 +84,23 @@ typedef struct train_watching {
     double began, epoch_began, last_line; /* seconds of a clock that only runs forward */
     size_t images;                        /* since began */
     bool heard;                           /* a stop was said to have been heard */
+    bool finished;                        /* a run that was resumed had nothing left to learn */
 } train_watching;
 cot_status train_watch_open(train_watching *w, train_job *job, cot_error *err); /* fills job->loop.watch */
 cot_status train_watch_end(train_watching *w, train_end end, const run_state *state, cot_error *err);
 void train_watch_close(train_watching *w);
 
+/* ---- train_lineage.c: whom the package of init has learnt ---- */
+/* Refuses one that may have learnt who is validated or tested here, unless other patients were said. */
+cot_status train_lineage_check(train_job *job, cot_error *err);
+/* splits_sha256 and init of a recipe. False: no memory. */
+bool train_lineage_add(cJSON *recipe, const train_job *job);
+/* Data and terms of the manifest and of what the run began with. */
+void train_attribute(char text[1025], const train_job *job);
+
 /* ---- train_package.c ---- */
+/* RUN/model and RUN/report.html; of a run that was finished before, only what is missing: the model may have been calibrated. */
+cot_status train_finish(train_job *job, const run_state *state, bool finished, cot_error *err);
 /* RUN/model from RUN/best.safetensors. */
 cot_status train_package(train_job *job, const run_state *state, cot_error *err);
 

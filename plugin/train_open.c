@@ -189,6 +189,7 @@ cot_status train_job_open(train_job *job, const train_request *request, cot_erro
     job->loop.dir = request->dir;
     COT_TRY(open_files(job, err));
     COT_TRY(refuse_other_sizes(job, err));
+    COT_TRY(train_lineage_check(job, err));
     COT_TRY(train_labels_prepare(job, err));
     if (request->stage == COT_STAGE_ENCODER && request->training.stage[COT_STAGE_ENCODER].places > 0)
         COT_TRY(train_places_prepare(job, err));

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const char default_notice[] =
     "Demonstration model, not a medical device: not for diagnosis, treatment or triage. It is often wrong.";
@@ -51,12 +52,6 @@ static void describe(char text[1025], const train_job *j, const run_state *state
         cot_stage_name(j->request->stage), start, COT_PROGRAM, COT_VERSION,
         j->manifest->title[0] ? j->manifest->title : "a manifest without a title", data, taught,
         cot_schedule_name(s->schedule), s->lr, s->weight_decay, s->batch, (unsigned long long)t->seed, kept);
-}
-
-static void attribute(char text[1025], const cot_manifest *m)
-{
-    snprintf(text, 1025, "%.600s%s%.400s", m->attribution[0] ? m->attribution : "not stated",
-             m->terms[0] ? " Terms: " : "", m->terms);
 }
 
 /* ---- numbers ---- */
@@ -114,7 +109,7 @@ static cJSON *recipe_of(const train_job *j, const run_state *state)
          cJSON_AddBoolToObject(recipe, "refit", training.refit) &&
          cJSON_AddStringToObject(recipe, "manifest_sha256", j->manifest->sha256) &&
          cJSON_AddStringToObject(recipe, "manifest", j->manifest->made) &&
-         cJSON_AddStringToObject(recipe, "training_xml", xml);
+         cJSON_AddStringToObject(recipe, "training_xml", xml) && train_lineage_add(recipe, j);
     free(xml);
     if (ok) return recipe;
     cJSON_Delete(recipe);
@@ -141,7 +136,7 @@ static cJSON *make_card(const train_job *j, const cJSON *lines, const run_state 
     char training[1025], attribution[1025];
     const train_request *r = j->request;
     describe(training, j, state);
-    attribute(attribution, j->manifest);
+    train_attribute(attribution, j);
     const package_words words = {r->name[0] ? r->name : "Step-CoT student ResNet-18", r->version[0] ? r->version : "1",
                                  r->notice[0] ? r->notice : default_notice, training, attribution};
     cJSON *card = new_card(j, &words);
@@ -172,14 +167,26 @@ static bool set_teacher(cJSON *card, const train_job *j, const char *training)
            package_card_set(card, "teacher", part) && package_card_supervised(card, "teacher", j->supervised, j->steps);
 }
 
-static cJSON *changed_card(const train_job *j, const cJSON *lines, const run_state *state)
+/* Temperatures belong to weights: the teacher's have changed, the student's only where the run has learnt any of them. */
+static void drop_calibration(cJSON *card, const safetensors *best)
+{
+    cJSON *all = cJSON_GetObjectItemCaseSensitive(card, "calibration");
+    bool student = false;
+    for (size_t i = 0; i < safetensors_count(best); i++)
+        student = student || strncmp(safetensors_at(best, i)->name, TEACHER_PREFIX, strlen(TEACHER_PREFIX)) != 0;
+    cJSON_DeleteItemFromObjectCaseSensitive(all, "teacher");
+    if (student) cJSON_DeleteItemFromObjectCaseSensitive(all, "student");
+    if (all && !all->child) cJSON_DeleteItemFromObjectCaseSensitive(card, "calibration");
+}
+
+static cJSON *changed_card(const train_job *j, const cJSON *lines, const run_state *state, const safetensors *best)
 {
     char training[1025], attribution[1025];
     const train_request *r = j->request;
     cJSON *card = cJSON_Duplicate(package_card(j->init)->json, true);
     describe(training, j, state);
-    attribute(attribution, j->manifest);
-    cJSON_DeleteItemFromObjectCaseSensitive(card, "calibration"); /* of other weights */
+    train_attribute(attribution, j);
+    drop_calibration(card, best);
     bool ok = card && set_teacher(card, j, training) && package_card_set(card, "recipe", recipe_of(j, state)) &&
               package_card_set(card, "data_attribution", cJSON_CreateString(attribution));
     if (ok && r->name[0]) ok = package_card_set(card, "name", cJSON_CreateString(r->name));
@@ -230,7 +237,7 @@ cot_status train_package(train_job *job, const run_state *state, cot_error *err)
     COT_TRY(safetensors_open(&best, path, err));
     COT_TRY(train_log_read(&lines, job->request->dir, err));
     const bool whole = job->request->stage == COT_STAGE_ENCODER;
-    card = whole ? make_card(job, lines, state) : changed_card(job, lines, state);
+    card = whole ? make_card(job, lines, state) : changed_card(job, lines, state, best);
     if (!card) {
         status = cot_fail(err, COT_E_MEMORY, "no memory for model.json");
         goto done;
@@ -246,5 +253,32 @@ done:
     cJSON_Delete(card);
     cJSON_Delete(lines);
     safetensors_close(best);
+    return status;
+}
+
+/* ---- the end of a run ---- */
+static bool opens(const char *path, const cot_steps *steps)
+{
+    cot_error ignored = COT_ERROR_INIT;
+    cot_package *package = NULL;
+    const bool there = cot_package_open(&package, path, steps, &ignored) == COT_OK;
+    cot_package_close(package);
+    return there;
+}
+
+cot_status train_finish(train_job *job, const run_state *state, bool finished, cot_error *err)
+{
+    cot_status status = COT_OK;
+    char model[1200], report[1200];
+    struct stat st;
+    snprintf(model, sizeof model, "%s/model", job->request->dir);
+    snprintf(report, sizeof report, "%s/report.html", job->request->dir);
+    const bool has_model = finished && opens(model, job->steps), has_report = finished && stat(report, &st) == 0;
+    if (!has_model) COT_TRY(train_package(job, state, err));
+    if (!has_report) COT_TRY(train_report(job, state, err));
+    if (finished && !(has_model && has_report))
+        fprintf(stderr, "%s train: made again:%s%s\n", COT_PROGRAM, has_model ? "" : " model",
+                has_report ? "" : " report.html");
+done:
     return status;
 }

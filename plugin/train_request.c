@@ -80,6 +80,19 @@ cot_status train_request_lock(int *fd, const train_request *request, cot_error *
     return cot_fail(err, COT_E_REFUSED, "%s: another process is at this run. Let it end, or stop it", request->dir);
 }
 
+static bool is_run_file(const char *name)
+{
+    static const char *const files[] = {"run.json", "training.xml", "report.html"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if (!strcmp(name, files[i])) return true;
+    return run_state_names(name);
+}
+
+cot_status train_request_sweep(const train_request *request, cot_error *err)
+{
+    return cot_drafts_remove(NULL, request->dir, is_run_file, err);
+}
+
 /* ---- reading ---- */
 static cot_status take_json(train_request *r, const cJSON *json, const char *path, cot_error *err)
 {

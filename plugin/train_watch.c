@@ -151,6 +151,14 @@ static bool on_stop(void *ctx)
     return true;
 }
 
+/* All epochs are done, or the run has stopped early. */
+static bool has_ended(const train_watching *w, const run_state *state)
+{
+    const cot_training_stage *stage = &w->job->request->training.stage[w->job->request->stage];
+    const schedule told = {.stage = *stage, .state = state->schedule};
+    return state->epoch >= stage->epochs || (!state->batch && schedule_stops(&told));
+}
+
 /* Lines behind the checkpoint will be written again. */
 static cot_status on_resumed(void *ctx, const run_state *state, cot_error *err)
 {
@@ -161,8 +169,13 @@ static cot_status on_resumed(void *ctx, const run_state *state, cot_error *err)
         const cot_status status = log_start(w, err);
         if (status != COT_OK) return status;
     }
-    fprintf(stderr, "%s train: going on at epoch %llu, batch %llu\n", COT_PROGRAM, (unsigned long long)state->epoch + 1,
-            (unsigned long long)state->batch + 1);
+    w->finished = has_ended(w, state);
+    if (w->finished)
+        fprintf(stderr, "%s train: the run is done, after %llu epochs: nothing is left to learn\n", COT_PROGRAM,
+                (unsigned long long)state->epoch);
+    else
+        fprintf(stderr, "%s train: going on at epoch %llu, batch %llu\n", COT_PROGRAM,
+                (unsigned long long)state->epoch + 1, (unsigned long long)state->batch + 1);
     return COT_OK;
 }
 

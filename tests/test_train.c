@@ -44,7 +44,7 @@ static size_t checkpoints(const char *run)
     snprintf(path, sizeof path, "%s/%s", world.folder, run);
     DIR *d = opendir(path);
     for (struct dirent *e; d && (e = readdir(d));)
-        n += !strncmp(e->d_name, "checkpoint-", 11) && !strstr(e->d_name, ".tmp");
+        n += !strncmp(e->d_name, "checkpoint-", 11) && !strstr(e->d_name, ".part");
     if (d) closedir(d);
     return n;
 }
