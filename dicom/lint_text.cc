@@ -2,6 +2,8 @@
  * from the image keeps the image's lengths: it must be equal to the image's (R17). SPDX-License-Identifier: Apache-2.0 */
 #include "dicom/lint.h"
 
+#include <unordered_map>
+
 static const char advice[] = "shorten or clean the text where it is made";
 
 static bool is_valid(const std::string &text)
@@ -34,7 +36,7 @@ static size_t longest_component(const std::string &text)
 struct text_walk {
     lint_session &s;
     const lint_report &report;
-    std::map<DcmItem *, const lint_item *> items;
+    std::unordered_map<DcmItem *, const lint_item *> items;
 };
 
 static void check_text(const text_walk &w, const lint_item *item, DcmElement &element, bool taken_over)
@@ -44,26 +46,28 @@ static void check_text(const text_walk &w, const lint_item *item, DcmElement &el
     if (element.getString(bytes, size).bad() || !bytes) return;
     const std::string text(bytes, size);
     const DcmEVR vr = element.ident();
-    const std::string name = DcmTag(element.getTag()).getTagName();
-    if (!is_valid(text)) w.s.say("R16", w.report, item, name + " is not valid UTF-8", advice);
+    const auto say = [&](const std::string &what) { /* the name is looked up for a finding only */
+                                                    w.s.say("R16", w.report, item,
+                                                            DcmTag(element.getTag()).getTagName() + what, advice);
+    };
+    if (!is_valid(text)) say(" is not valid UTF-8");
     if (taken_over) return;
-    if (has_control(text, vr == EVR_ST || vr == EVR_LT || vr == EVR_UT))
-        w.s.say("R16", w.report, item, name + " has control characters", advice);
+    if (has_control(text, vr == EVR_ST || vr == EVR_LT || vr == EVR_UT)) say(" has control characters");
     const size_t most = vr == EVR_SH ? SHORT_STRING_CHARACTERS : vr == EVR_LO ? LONG_STRING_CHARACTERS : 0;
-    if (most && longest_component(text) > most)
-        w.s.say("R16", w.report, item, name + " is longer than " + std::to_string(most) + " characters", advice);
+    if (most && text.size() > most && longest_component(text) > most)
+        say(" is longer than " + std::to_string(most) + " characters");
 }
 
 static void walk(const text_walk &w, const lint_item *item, DcmItem &data, bool taken_over)
 {
     const auto known = w.items.find(&data);
     if (known != w.items.end()) item = known->second;
-    for (unsigned long i = 0; i < data.card(); i++) {
-        DcmElement &element = *data.getElement(i);
+    for (DcmObject *object = nullptr; (object = data.nextInContainer(object)) != nullptr;) {
+        auto &element = static_cast<DcmElement &>(*object);
         const bool ours = !taken_over && !(item == nullptr && source_takes_over(element.getTag()));
         if (element.ident() == EVR_SQ) {
-            auto &sequence = static_cast<DcmSequenceOfItems &>(element);
-            for (unsigned long k = 0; k < sequence.card(); k++) walk(w, item, *sequence.getItem(k), !ours);
+            for (DcmObject *of = nullptr; (of = element.nextInContainer(of)) != nullptr;)
+                walk(w, item, *static_cast<DcmItem *>(of), !ours);
         } else if (element.isaString()) {
             check_text(w, item, element, !ours);
         }

@@ -172,28 +172,6 @@ void job_set_time(report_job &job, int64_t now_utc)
 }
 
 /* ---- the file ---- */
-std::string job_file(DcmFileFormat &file)
-{
-    const E_TransferSyntax syntax = EXS_LittleEndianExplicit;
-    report_require(file.chooseRepresentation(syntax, nullptr), "report: choose the transfer syntax");
-    report_require(file.validateMetaInfo(syntax, EWM_createNewMeta), "report: file meta information");
-    std::string bytes;
-    std::vector<char> buffer(64 * 1024);
-    DcmOutputBufferStream stream(buffer.data(), static_cast<offile_off_t>(buffer.size()));
-    file.transferInit();
-    OFCondition condition;
-    do {
-        condition = file.write(stream, syntax, EET_ExplicitLength, nullptr, EGL_recalcGL, EPD_withoutPadding);
-        void *piece = nullptr;
-        offile_off_t size = 0;
-        stream.flushBuffer(piece, size);
-        bytes.append(static_cast<const char *>(piece), static_cast<size_t>(size));
-    } while (condition == EC_StreamNotifyClient);
-    file.transferEnd();
-    report_require(condition, "report: write the data set");
-    return bytes;
-}
-
 static DSRTypes::E_DocumentType document_type(const report_job &job)
 {
     if (job.measures())

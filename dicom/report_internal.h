@@ -87,7 +87,7 @@ std::string uid_of(const report_job &job, const std::string &name);
 /* `content`: what the identity follows from besides the reading; "" nothing. */
 void job_identify(report_job &job, const std::string &content);
 void job_set_time(report_job &job, int64_t now_utc);
-std::string job_file(DcmFileFormat &file); /* as Part 10, explicit little endian */
+std::string job_file(DcmFileFormat &file); /* as Part 10, explicit little endian: report_file.cc */
 cot_status job_put(const char *path, const std::string &bytes, const cot_report_options &options, cot_error *err);
 
 /* ---- several images, and a report's predecessor: report_study.cc ---- */
