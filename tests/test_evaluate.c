@@ -210,6 +210,76 @@ TEST(a_calibrated_copy_leaves_the_package_as_it_is)
     CHECK(system(command) == 0);
 }
 
+/* ---- another data set, in the published layout: the pictures of the world's test split, with the world's answers to the
+ * first step, answers to a step that the model was not taught, and none to one that it was ---- */
+static bool put_elsewhere(const cot_steps *steps)
+{
+    char path[128], text[256];
+    const char *between = "[";
+    snprintf(path, sizeof path, "%s/elsewhere", world.folder);
+    if (mkdir(path, 0700) != 0) return false;
+    snprintf(path, sizeof path, "%s/elsewhere/data.json", world.folder);
+    FILE *f = fopen(path, "w"), *list;
+    snprintf(path, sizeof path, "%s/all.txt", world.folder);
+    list = fopen(path, "w");
+    if (!f || !list) return false;
+    for (size_t i = 0; i < WORLD_IMAGES; i++) {
+        if (i % 10 < 8) continue;
+        fprintf(list, "q%zu\n", i);
+        fprintf(f, "%s{\"patient_id\": \"q%zu\", \"image_path\": \"%zu.png\", \"origin\": \"x\", \"report\": \"\", ",
+                between, i, i);
+        fputs("\"vqa_chain\": [", f);
+        for (size_t s = 0; s < steps->n_steps; s++) {
+            const cot_step *step = &steps->steps[s];
+            const char *answer = s == 0 ? step->options[i % 2].label : s == 2 ? step->options[i % 3].label : "N/A";
+            fprintf(f, "%s{\"step\": \"%s\", \"question\": \"?\", \"answer\": \"%s\", \"reasoning\": \"\"}",
+                    s ? ", " : "", step->id, answer);
+        }
+        fputs("]}", f);
+        between = ",\n";
+        snprintf(text, sizeof text, "cp %s/picture-%02zu.png %s/elsewhere/%zu.png", world.folder, i, world.folder, i);
+        if (system(text) != 0) return false;
+    }
+    fputs("]\n", f);
+    return fclose(f) == 0 && fclose(list) == 0;
+}
+
+TEST(a_model_is_measured_on_another_data_set_as_far_as_both_have_a_step)
+{
+    cot_steps *steps = NULL;
+    first_run();
+    REQUIRE_OK(cot_steps_load(&steps, NULL, &err));
+    REQUIRE(put_elsewhere(steps));
+    CHECK_SAYS(cot_cmd_data, "data import step-cot elsewhere -o elsewhere.jsonl --test-list all.txt", 0,
+               "12 records read, 12 images taken");
+    cJSON *own = evaluate_json("evaluate manifest.jsonl --package run/model --json --draws 20"),
+          *cross = evaluate_json("evaluate elsewhere.jsonl --package run/model --json --draws 20");
+    REQUIRE(own && cross);
+    static const char *const of[] = {"auc", "nll", "accuracy"};
+    for (size_t i = 0; i < 3; i++) /* the same pictures with the same answers */
+        CHECK_NEAR(number_at(cross, "steps", "detection", of[i], "value"),
+                   number_at(own, "steps", "detection", of[i], "value"), 1e-9);
+    CHECK(number_at(own, "steps", "diagnosis", "n", NULL) == 12 &&
+          number_at(cross, "steps", "diagnosis", "n", NULL) == 0);
+    CHECK(number_at(own, "steps", "pattern", "n", NULL) == 0 && number_at(cross, "steps", "pattern", "n", NULL) == 12);
+    const cJSON *of_cross = cJSON_GetObjectItem(cross, "steps");
+    CHECK(cJSON_IsFalse(cJSON_GetObjectItem(cJSON_GetObjectItem(of_cross, "pattern"), "available")));
+    CHECK(cJSON_IsFalse(cJSON_GetObjectItem(cJSON_GetObjectItem(of_cross, "diagnosis"), "available")));
+    cJSON_Delete(own);
+    cJSON_Delete(cross);
+    CHECK_SAYS(cot_cmd_evaluate, "evaluate elsewhere.jsonl --package run/model --draws 20", 0,
+               "pattern         12  not available: the model was not taught it");
+    /* the second package knows the pattern, the first does not: no difference is made up */
+    CHECK_SAYS(cot_cmd_evaluate, "evaluate elsewhere.jsonl --package run/model --compare default --draws 20 -o c.html",
+               0, "\ndetection       accuracy ");
+    char *said = world_said(&world);
+    CHECK(!strstr(said, "\npattern         accuracy") && !strstr(said, "\ndiagnosis       accuracy"));
+    free(said);
+    CHECK_SAYS(cot_cmd_calibrate, "calibrate run/model --manifest elsewhere.jsonl --dry-run", 1,
+               "no image is in the validation split");
+    cot_steps_destroy(steps);
+}
+
 /* The golden folder's student, encoder and teacher as a package "taught". */
 static bool import_teacher(void)
 {
