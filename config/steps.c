@@ -94,6 +94,7 @@ static const phrase_field phrase_fields[] = {
     PHRASE("influences", influences, "{list}", NULL),
     PHRASE("influence", influence, "{step}", "{answer}", "{points}", NULL),
     PHRASE("no-influence", no_influence, NULL),
+    PHRASE("evidence-of", evidence_of, "{reader}", "{other}", NULL),
     PHRASE("disagreements", disagreements, "{count}", "{compared}", "{steps}", NULL),
     PHRASE("agreement", agreement, "{reader}", "{compared}", NULL),
     PHRASE("answered", answered, "{step}", "{answer}", "{certainty}", NULL),

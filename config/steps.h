@@ -51,6 +51,7 @@ typedef struct cot_phrases {
     char influences[513];    /* …: {list} of */
     char influence[513];     /*    {step} {answer} {points}: an earlier answer and by how many points it changes the probability */
     char no_influence[513];  /* …: no earlier answer changes it by 1 point or more */
+    char evidence_of[513];   /* …: {reader} {other}: whose answer these rest on, where two read; said behind them */
     char disagreements[513]; /* in the summary: {count} {compared} {steps}; compared: steps that both readers answered */
     char agreement[513];     /* …: {reader} {compared} */
     char answered[513];      /* …*: {step} {answer} {certainty} */

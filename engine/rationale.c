@@ -1,10 +1,12 @@
 /* What a rationale says of the evidence (chain.h): where the region with the largest share lies, and which earlier answers
- * change the probability. Only what was computed; nothing of a step that was not located or weighed.
+ * change the probability. Only what was computed; nothing of a step that was not located or weighed. Where two read it is of the
+ * first, and says so.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine/model.h"
 #include "engine/wording.h"
 
 #include <math.h>
+#include <string.h>
 
 static const float worth_saying = 0.01f; /* an influence of 1 percentage point */
 enum { INFLUENCES_SAID = 3 };
@@ -61,6 +63,12 @@ static void say_influences(cot_chain *chain, size_t s, const cot_steps *steps)
 
 void answer_reason(cot_chain *chain, size_t s, const cot_steps *steps, cot_orientation orientation)
 {
+    cot_answer *a = &chain->answers[s];
+    const size_t before = strlen(a->rationale);
     say_where(chain, s, steps, orientation);
     say_influences(chain, s, steps);
+    if (!chain->has_other || strlen(a->rationale) == before) return;
+    const placeholder places[] = {{"reader", chain->reader.role}, {"other", chain->other.role}};
+    phrase_append(a->rationale, sizeof a->rationale, steps->phrases.evidence_of, places,
+                  sizeof places / sizeof *places);
 }

@@ -109,6 +109,14 @@ static void put_evidence(writer *w, cJSON *o, const cot_answer *a, const cot_ste
     }
 }
 
+static bool has_evidence(const cot_chain *chain)
+{
+    bool any = false;
+    for (size_t s = 0; chain->answers && s < chain->n_steps; s++)
+        any = any || chain->answers[s].located || chain->answers[s].weighed;
+    return any;
+}
+
 static void put_other(writer *w, cJSON *parent, const cot_opinion *other, const cot_step *step)
 {
     if (!other->available) return;
@@ -187,6 +195,7 @@ static void put_chain(writer *w, cJSON *root, const cot_chain *chain, const cot_
         put(w, image, "columns", cJSON_CreateNumber((double)chain->cols));
     }
     if (chain->has_other) put_reader(w, root, "second_reader", &chain->other);
+    if (has_evidence(chain)) put_text(w, root, "evidence_of", chain->reader.role);
     put_reader(w, root, "reader", &chain->reader);
 }
 

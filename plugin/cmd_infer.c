@@ -2,7 +2,6 @@
  * and the device is opened only when an image has come through the gates. SPDX-License-Identifier: Apache-2.0 */
 #include "plugin/infer.h"
 #include "plugin/reporting.h"
-#include "plugin/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -191,20 +190,6 @@ static cot_status put(infer *w, const batch *b, size_t i, cot_error *err)
     return COT_OK;
 }
 
-/* A report of a hip read as a chest must say so in its first sentence, and give no impression. */
-static void mark_forced(const cot_decoded *d, cot_chain *chain)
-{
-    char id[33] = "", whole[sizeof chain->summary + 1200];
-    cot_error why = COT_ERROR_INIT;
-    const bool passes = (!d->dicom || cot_gate_facts(&d->facts, id, &why) == COT_OK) &&
-                        cot_gate_pixels(&d->facts, d->grey, d->rows, d->cols, id, &why) == COT_OK;
-    if (passes) return;
-    snprintf(chain->forced_id, sizeof chain->forced_id, "%s", id[0] ? id : "gate");
-    utf8_clean(chain->forced, sizeof chain->forced, why.text);
-    snprintf(whole, sizeof whole, "Read by force, although %s: the answers mean nothing. %s", why.text, chain->summary);
-    utf8_clean(chain->summary, sizeof chain->summary, whole);
-}
-
 static cot_status run_batch(infer *w, const char *const *paths, size_t n, cot_error *err)
 {
     cot_status status;
@@ -222,7 +207,7 @@ static cot_status run_batch(infer *w, const char *const *paths, size_t n, cot_er
     if (any) COT_TRY(open_device(w, err));
     if (any) COT_TRY(read_batch(w, &b, err));
     for (size_t i = 0; w->force && i < n; i++)
-        if (b.chains[i] && b.decoded[i].grey) mark_forced(&b.decoded[i], b.chains[i]);
+        if (b.chains[i] && b.decoded[i].grey) reporting_mark_forced(b.chains[i], &b.decoded[i]);
     for (size_t i = 0; i < n; i++) COT_TRY(put(w, &b, i, err));
 done:
     for (size_t i = 0; b.decoded && i < n; i++) cot_decoded_fini(&b.decoded[i]);

@@ -101,3 +101,17 @@ void reporting_note_image(cot_chain *chain, const cot_decoded *decoded)
     utf8_clean(chain->rendering, sizeof chain->rendering, decoded->facts.rendering);
     chain->range_from_pixels = decoded->facts.range_from_pixels;
 }
+
+/* A report of a hip read as a chest gives no impression. */
+void reporting_mark_forced(cot_chain *chain, const cot_decoded *d)
+{
+    char id[33] = "", whole[sizeof chain->summary + 1200];
+    cot_error why = COT_ERROR_INIT;
+    const bool passes = (!d->dicom || cot_gate_facts(&d->facts, id, &why) == COT_OK) &&
+                        cot_gate_pixels(&d->facts, d->grey, d->rows, d->cols, id, &why) == COT_OK;
+    if (passes) return;
+    snprintf(chain->forced_id, sizeof chain->forced_id, "%s", id[0] ? id : "gate");
+    utf8_clean(chain->forced, sizeof chain->forced, why.text);
+    snprintf(whole, sizeof whole, "Read by force, although %s: the answers mean nothing. %s", why.text, chain->summary);
+    utf8_clean(chain->summary, sizeof chain->summary, whole);
+}

@@ -33,4 +33,6 @@ const char *reporting_kind_name(cot_report_kind kind); /* of a delivery: "readin
 bool reporting_sends(const cot_config_destination *to, cot_report_kind kind, report_form *first, report_form *fallback);
 /* What decoding knows and the reading must say: how the image became grey. */
 void reporting_note_image(cot_chain *chain, const cot_decoded *decoded);
+/* Of a reading by force: where a gate would have refused the image, the chain and its summary's first sentence say why. */
+void reporting_mark_forced(cot_chain *chain, const cot_decoded *decoded);
 #endif

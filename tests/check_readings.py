@@ -9,7 +9,7 @@ import sys
 import jsonschema
 
 # What a reading may do without; everything else it has is needed. A list's items are "*".
-OPTIONAL = {"forced", "image", "code", "laterality", "evidence", "influences", "second_reader"}
+OPTIONAL = {"forced", "image", "code", "laterality", "evidence", "influences", "second_reader", "evidence_of"}
 NEEDED = {"steps/*/code"}  # a step has its code; an option need not
 
 

@@ -109,6 +109,10 @@ exits "…and needs to know where" 2 "$stepcot" infer --capture "$1"
 exits "explain writes a page" 0 "$stepcot" explain "$1" -o page.html
 has "…with image and maps in it" page.html "data:image/png;base64,"
 exits "…and needs an image and a page" 2 "$stepcot" explain "$1"
+exits "…with another reader that the package lacks" 4 "$stepcot" explain "$1" -o none.html --model teacher
+has "…says so, and what to do" err "the package has no teacher.*--teacher FILE"
+exits "…with a reader that is none" 2 "$stepcot" explain "$1" -o none.html --model expert
+has "…names the three" err "student, teacher or both"
 exits "lint finds nothing in them" 0 "$stepcot" lint reports/*.dcm
 for report in reports/*.dcm; do
     dciodvfy -new "$report" >vfy 2>&1 && pass "dciodvfy accepts $(basename "$report")" || fail "dciodvfy $report: $(grep -m 3 Error vfy)"
@@ -123,6 +127,9 @@ if [ "$refused" != 0 ]; then
     has "…with the reason" out "Not analysed: body part HIP"
     dsrdump hip/*.sr.dcm >text 2>/dev/null
     has "…also in its report" text "[Nn]ot analysed"
+    exits "explain refuses it" 1 "$stepcot" explain "$refused" -o hip.html
+    exits "…and reads it with --force" 0 "$stepcot" explain --force "$refused" -o hip.html
+    has "…whose page says that it should not have been" hip.html "Read by force, although body part HIP"
     exits "--force reads it" 0 "$stepcot" infer --force -o forced "$refused"
     has "…and says that it should not have been" out "Read by force, although body part HIP"
     dsrdump +Pl forced/*.sr.dcm >text 2>/dev/null

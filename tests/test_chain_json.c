@@ -107,6 +107,7 @@ static cot_chain *made_rich(cot_chain_state state)
     c->has_other = true;
     strcpy(c->other.name, "Second");
     strcpy(c->other.role, "teacher");
+    strcpy(c->reader.role, "student");
     for (size_t s = 0, earlier = 0; s < c->n_steps; earlier += c->answers[s++].available) {
         cot_answer *a = &c->answers[s];
         const size_t other = (s * 3 + s % 2) % a->n_options; /* of odd steps another answer */
@@ -149,6 +150,7 @@ TEST(evidence_and_a_second_reader_come_back_bit_for_bit)
         CHECK_HAS(json, "\"points\":[[1777,0],[888.5,");
         CHECK_HAS(json, "\"influences\":[{\"step\":\"distribution\",\"change\":-0.899999976}");
         CHECK_HAS(json, "\"disagreement\":true");
+        CHECK_HAS(json, "\"evidence_of\":\"student\"");
         REQUIRE_OK(cot_chain_from_json(&b, json, strlen(json), steps(), &err));
         check_same(a, b);
         CHECK(b->answers[1].disagreement && b->answers[3].other.available && !b->answers[5].other.available);

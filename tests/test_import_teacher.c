@@ -255,6 +255,43 @@ TEST(a_teacher_that_reads_alone_says_what_its_answers_rest_on)
     cot_package_close(package);
 }
 
+/* Where both read, the chain's evidence is the student's, and every rationale with evidence says so. */
+TEST(with_two_readers_the_evidence_says_whose_it_is)
+{
+    cot_error err = COT_ERROR_INIT;
+    cot_package *package = NULL;
+    size_t said = 0;
+    static float grey[40 * 30];
+    unsigned seed = 7;
+    cot_chain *chains[COT_READERS] = {NULL};
+    REQUIRE(world_ready());
+    for (size_t i = 0; i < 40 * 30; i++) grey[i] = 0.5f + number(&seed) / 2;
+    REQUIRE_OK(cot_package_open(&package, world.package, world.steps, &err));
+    for (cot_readers r = COT_READ_STUDENT; r < COT_READERS; r++) {
+        cot_model *model = NULL;
+        const cot_picture picture = {grey, 40, 30, COT_ORIENTATION_STANDARD};
+        REQUIRE_OK(cot_model_create_for(&model, world.device, package, world.steps, r, 1, &err));
+        REQUIRE_OK(cot_model_explain(model, true, false, &err));
+        REQUIRE_OK(cot_model_read(model, &chains[r], &picture, 1, &err));
+        cot_model_destroy(model);
+    }
+    for (size_t s = 0; s < world.steps->n_steps; s++) {
+        const cot_answer *both = &chains[COT_READ_BOTH]->answers[s], *one = &chains[COT_READ_STUDENT]->answers[s];
+        REQUIRE(both->n_influences == one->n_influences);
+        for (size_t k = 0; k < both->n_influences; k++)
+            CHECK(both->influences[k].step == one->influences[k].step &&
+                  both->influences[k].change == one->influences[k].change);
+        const bool has = strstr(one->rationale, "arlier answer") || strstr(one->rationale, "relevance map");
+        const char *whose = strstr(both->rationale, "evidence of the answer of the first reader (student)");
+        CHECK((whose != NULL) == has && !strstr(one->rationale, "first reader"));
+        if (whose) CHECK_HAS(whose, "none was computed for that of the second (teacher)");
+        said += whose != NULL;
+    }
+    CHECK(said >= 6);
+    for (cot_readers r = COT_READ_STUDENT; r < COT_READERS; r++) cot_chain_destroy(chains[r]);
+    cot_package_close(package);
+}
+
 TEST(a_package_without_a_teacher_says_so_and_what_to_do)
 {
     cot_error err = COT_ERROR_INIT;

@@ -217,7 +217,7 @@ TEST(both_schemas_have_every_phrase_and_every_place)
                                    p->influence,         p->no_influence, p->disagreements, p->agreement,
                                    p->answered,          p->missing,      p->calibrated,    p->uncalibrated,
                                    p->partly_calibrated, p->not_trained,  p->percent,       p->percent_under,
-                                   p->percent_over,      p->decimal_mark, p->place_assumed};
+                                   p->percent_over,      p->decimal_mark, p->place_assumed, p->evidence_of};
         for (size_t i = 0; i < sizeof all / sizeof *all; i++) CHECK(all[i][0] != 0);
         for (size_t i = 0; i < COT_SIDES; i++)
             for (size_t k = 0; k < COT_ZONES; k++) CHECK(p->place[i][k][0] != 0);
