@@ -104,7 +104,8 @@ static void put_image(DcmDataset &set, const report_job &job)
     put(set, DCM_BurnedInAnnotation, "YES");
     put(set, DCM_RecognizableVisualFeatures, "NO");
     put(set, DCM_DerivationDescription, capture_derivation);
-    put(set, DCM_ImageComments, capture_comment);
+    const std::string guess = text_guessed_set(job);
+    put(set, DCM_ImageComments, capture_comment + (guess.empty() ? guess : " " + guess));
     DcmItem *item = nullptr, *purpose = nullptr, *former = nullptr;
     if (!job.predecessor.instance.empty()) { /* pictures have no Predecessor Documents */
         report_require(set.findOrCreateSequenceItem(DCM_ReferencedImageSequence, former, 0), "capture: predecessor");

@@ -7,7 +7,7 @@ bool lint_is_capture(DcmDataset &data)
 {
     return lint_string(data, DCM_SeriesDescription) == capture_series ||
            lint_string(data, DCM_DerivationDescription) == capture_derivation ||
-           lint_string(data, DCM_ImageComments) == capture_comment;
+           lint_string(data, DCM_ImageComments).rfind(capture_comment, 0) == 0; /* more may follow */
 }
 
 /* R2 */

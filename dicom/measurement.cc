@@ -95,6 +95,7 @@ static void add_evaluations(report_tree &t, size_t root, const report_job &job,
         conclusions.push_back(add_conclusion(t, evaluations, image));
         add_missing_steps(t, evaluations, job, image);
     }
+    tree_text(t, evaluations, concept_of::limit, text_guessed_set(job));
     tree_text(t, evaluations, concept_of::model_notice, job.chain->reader.notice);
     tree_text(t, evaluations, concept_of::training, job.chain->reader.training);
     for (size_t i = 0; job.options->by_reference && i < impressions.size(); i++) /* what was measured comes first */

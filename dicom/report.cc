@@ -80,7 +80,7 @@ std::string uid_of(const report_job &job, const std::string &name)
 /* A UID names one content for ever. Raise this by one in every commit after which the same image, model, schema, options and
  * program version give a report with other words, items or order, or with other numbers because pixels are decoded, rendered
  * or scaled differently. */
-#define CONTENT_VERSION "4"
+#define CONTENT_VERSION "5"
 
 static std::string kind_name(const cot_report_options &o)
 {

@@ -246,9 +246,7 @@ static void add_limits(report_tree &t, size_t root, const report_job &job)
         say("No question was answered and nothing is said about the patient.");
         if (job.chain->reader.name[0]) say("The model named below was not asked.");
     }
-    if (job.source.guessed_character_set)
-        say("The image's text does not fit its declared character set; names here were read as Latin-1 and may be "
-            "misspelt.");
+    say(text_guessed_set(job));
 }
 
 /* ---- algorithm (TID 4019) and image ---- */

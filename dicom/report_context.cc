@@ -12,6 +12,16 @@ const char *text_result_status()
            "Not a medical device. Not for diagnosis.";
 }
 
+std::string text_guessed_set(const report_job &job)
+{
+    std::string set = job.source.guessed_character_set;
+    for (const report_picture &picture : job.more)
+        if (set.empty()) set = picture.source.guessed_character_set;
+    if (set.empty()) return "";
+    return "The image's text does not fit its declared character set; names here were read as " + set +
+           " and may be misspelt.";
+}
+
 /* ---- context of the whole document: TID 1204, 1004, procedure reported ---- */
 static cot_code language_code(const char *tag)
 {
@@ -27,30 +37,37 @@ static cot_code language_code(const char *tag)
     return code;
 }
 
+/* What a radiograph of this body part is called; Body Part Examined as PS3.16 Annex L has it, or as devices write it. */
+static const cot_code &procedure_of_image(const report_source &source)
+{
+    const bool radiograph = source.modality == "CR" || source.modality == "DX" || source.modality == "RG";
+    const bool chest = source.body_part == "CHEST" || source.body_part == "THORAX";
+    return radiograph && chest ? concept_of::procedure_chest : concept_of::procedure_unknown;
+}
+
 /* The image's Procedure Code Sequence where it holds a usable code. */
-static cot_code procedure_code(const report_source &source)
+cot_code context_procedure(const report_source &source)
 {
     DcmDataset head(source.head);
     DcmItem *item = nullptr;
     OFString value, scheme, meaning;
     if (head.findAndGetSequenceItem(DCM_ProcedureCodeSequence, item, 0).bad() || !item)
-        return concept_of::procedure_unknown;
+        return procedure_of_image(source);
     item->findAndGetOFString(DCM_CodeValue, value);
     item->findAndGetOFString(DCM_CodingSchemeDesignator, scheme);
     item->findAndGetOFString(DCM_CodeMeaning, meaning);
     cot_code code = {"", "", ""};
-    if (value.length() >= sizeof code.value || scheme.length() >= sizeof code.scheme)
-        return concept_of::procedure_unknown;
+    if (value.length() >= sizeof code.value || scheme.length() >= sizeof code.scheme) return procedure_of_image(source);
     snprintf(code.value, sizeof code.value, "%s", text_line(value.c_str(), SHORT_STRING_CHARACTERS).c_str());
     snprintf(code.scheme, sizeof code.scheme, "%s", text_line(scheme.c_str(), SHORT_STRING_CHARACTERS).c_str());
     snprintf(code.meaning, sizeof code.meaning, "%s", text_line(meaning.c_str(), LONG_STRING_CHARACTERS).c_str());
-    return code.value[0] && code.scheme[0] && code.meaning[0] ? code : concept_of::procedure_unknown;
+    return code.value[0] && code.scheme[0] && code.meaning[0] ? code : procedure_of_image(source);
 }
 
 void context_language_and_procedure(report_tree &t, size_t root, const report_job &job)
 {
     tree_context_code(t, root, CONTEXT_MODIFIER, concept_of::language, language_code(job.steps->language));
-    tree_context_code(t, root, CONTEXT_MODIFIER, concept_of::procedure, procedure_code(job.source));
+    tree_context_code(t, root, CONTEXT_MODIFIER, concept_of::procedure, context_procedure(job.source));
 }
 
 /* Holds for the whole document wherever it stands; text viewers show items in order, and people look for the summary. */

@@ -60,6 +60,30 @@ static void add_schemes(DSRDocument &document, const report_job &job)
         add_scheme(document, job, COT_REPORT_SCHEME, "Step-CoT report sections", job.manufacturer());
 }
 
+/* A hospital's own procedure codes: whose they are, as the image has it, or that it does not say. */
+static void add_image_scheme(DSRDocument &document, const report_job &job)
+{
+    const std::string used = context_procedure(job.source).scheme;
+    if ((used.compare(0, 2, "99") != 0 && used != "L") || used == COT_REPORT_SCHEME || used == job.steps->scheme.value)
+        return;
+    DcmDataset head(job.source.head);
+    OFString designator, uid, name = "Not identified in the image", organization;
+    DcmItem *item = nullptr;
+    for (signed long i = 0; head.findAndGetSequenceItem(DCM_CodingSchemeIdentificationSequence, item, i).good() && item;
+         i++) {
+        item->findAndGetOFString(DCM_CodingSchemeDesignator, designator);
+        if (used != designator.c_str()) continue;
+        item->findAndGetOFString(DCM_CodingSchemeUID, uid);
+        item->findAndGetOFString(DCM_CodingSchemeName, name);
+        item->findAndGetOFString(DCM_CodingSchemeResponsibleOrganization, organization);
+        break;
+    }
+    if (DcmUniqueIdentifier::checkStringValue(uid, "1").bad()) uid.clear();
+    report_require(document.getCodingSchemeIdentification().addItem(used.c_str(), uid, given(name.c_str()).c_str(),
+                                                                    given(organization.c_str()).c_str(), OFFalse),
+                   "report: coding scheme of the procedure");
+}
+
 static void add_evidence(DSRDocument &document, const report_source &source)
 {
     report_require(document.getCurrentRequestedProcedureEvidence().addItem(source.study.c_str(), source.series.c_str(),
@@ -73,6 +97,7 @@ void header_before_write(DSRDocument &document, const report_job &job)
     set_series_and_equipment(document, job);
     set_flags(document, job);
     add_schemes(document, job);
+    add_image_scheme(document, job);
     add_evidence(document, job.source);
     for (const report_picture &picture : job.more) add_evidence(document, picture.source);
     const report_former &old = job.predecessor;

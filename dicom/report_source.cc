@@ -99,6 +99,7 @@ static const DcmTagKey module_tags[] = {
 static const DcmTagKey working_tags[] = {
     DCM_StudyInstanceUID,
     DCM_RequestAttributesSequence,
+    DCM_CodingSchemeIdentificationSequence,
     DCM_PlacerOrderNumberImagingServiceRequest,
     DCM_FillerOrderNumberImagingServiceRequest,
 };
@@ -171,7 +172,8 @@ static void copy_attribute(DcmItem &to, DcmItem &from, const DcmTagKey &key)
     }
 }
 
-static bool has_non_ascii(DcmItem &item)
+/* Whether `wanted` holds for a text somewhere below the item. */
+static bool any_text(DcmItem &item, bool (*wanted)(const std::string &))
 {
     for (unsigned long i = 0; i < item.card(); i++) {
         DcmElement *element = item.getElement(i);
@@ -180,30 +182,51 @@ static bool has_non_ascii(DcmItem &item)
         if (element->ident() == EVR_SQ) {
             auto *sequence = static_cast<DcmSequenceOfItems *>(element);
             for (unsigned long k = 0; k < sequence->card(); k++)
-                if (has_non_ascii(*sequence->getItem(k))) return true;
+                if (any_text(*sequence->getItem(k), wanted)) return true;
         } else if (element->isaString() && element->getString(text, size).good() && text) {
-            if (std::any_of(text, text + size,
-                            [](char c) { return static_cast<unsigned char>(c) >= 0x80 || c == 0x1b; }))
-                return true;
+            if (wanted(std::string(text, size))) return true;
         }
     }
     return false;
 }
 
-/* Declared character set first. Devices that lie about it exist; Latin-1 then loses no byte, and the report says so. */
+static bool is_escaped(const std::string &text)
+{
+    return text.find('\x1b') != std::string::npos;
+}
+
+static bool is_non_ascii(const std::string &text)
+{
+    return is_escaped(text) || std::any_of(text.begin(), text.end(), [](char c) { return (c & 0x80) != 0; });
+}
+
+static bool is_not_utf8(const std::string &text)
+{
+    return is_escaped(text) || !text_utf8_valid(text);
+}
+
+static void declare(report_source &source, const DcmDataset &original, const char *set)
+{
+    source.head = original;
+    report_require(source.head.putAndInsertString(DCM_SpecificCharacterSet, set), "image header: character set");
+}
+
+/* Declared character set first. Devices that lie about it exist, and there are names that no list has: what then is valid
+ * UTF-8 is that, anything else loses no byte as Latin-1, and the report says so. */
 static void convert_text(report_source &source, const DcmDataset &original)
 {
     if (source.head.convertToUTF8().good()) return;
     source.head = original;
     if (japanese_to_utf8(source.head)) return;
     source.head = original;
-    report_require(source.head.putAndInsertString(DCM_SpecificCharacterSet, "ISO_IR 100"),
-                   "image header: character set");
+    const bool guesses = any_text(source.head, is_non_ascii);
+    const bool utf8 = !any_text(source.head, is_not_utf8);
+    declare(source, original, utf8 ? "ISO_IR 192" : "ISO_IR 100");
+    if (guesses) source.guessed_character_set = utf8 ? "UTF-8" : "Latin-1";
     const OFCondition condition = source.head.convertToUTF8();
     if (condition.bad())
         report_fail(COT_E_INPUT,
                     std::string("image header: its text cannot be converted to UTF-8 (") + condition.text() + ")");
-    source.guessed_character_set = has_non_ascii(source.head);
 }
 
 /* YYYYMMDD as a number; false when there is none. */
