@@ -114,6 +114,21 @@ has "…says so, and what to do" err "the package has no teacher.*--teacher FILE
 exits "…with a reader that is none" 2 "$stepcot" explain "$1" -o none.html --model expert
 has "…names the three" err "student, teacher or both"
 exits "lint finds nothing in them" 0 "$stepcot" lint reports/*.dcm
+some=$(ls reports/*.sr.dcm | head -n 1)
+head -c 4000 "$some" >cut.dcm
+exits "lint of a report cut off" 1 "$stepcot" lint "$some" cut.dcm
+equal "…is one finding, about that file" "$(grep -c '^cut\.dcm: R20 at file: .*\. .*' out) $(wc -l <out)" "1 1"
+head -c 4000 /dev/urandom >rubbish.dcm
+exits "lint of rubbish" 1 "$stepcot" lint rubbish.dcm
+has "…says that it is no DICOM file" out "^rubbish\.dcm: R20 at file: .*DICM"
+: >empty.dcm
+exits "lint of an empty file" 1 "$stepcot" lint empty.dcm
+exits "lint of a file that is not there" 5 "$stepcot" lint absent.dcm
+has "…names it" err "absent\.dcm"
+exits "lint of a folder" 5 "$stepcot" lint reports
+exits "lint of nothing but an image" 1 "$stepcot" lint "$1"
+has "…says so" err "no Structured Report"
+exits "lint without files" 2 "$stepcot" lint
 for report in reports/*.dcm; do
     dciodvfy -new "$report" >vfy 2>&1 && pass "dciodvfy accepts $(basename "$report")" || fail "dciodvfy $report: $(grep -m 3 Error vfy)"
     dsrdump "$report" >text 2>/dev/null || fail "dsrdump $report"

@@ -180,5 +180,47 @@ inline void append_copy(DcmItem &item, DcmItem &to)
     }
     if (content->append(new DcmItem(item)).bad()) abort();
 }
+
+/* ---- defects ---- */
+/* Writes a good report, breaks it, and wants the rule among the findings. */
+struct seeded {
+    const char *what, *rule;
+    kind of;
+    std::function<void(DcmFileFormat &, DcmDataset &)> breaks;
+};
+inline void check_defect(const scene &s, const seeded &d)
+{
+    s.write(d.of, s.report);
+    DcmFileFormat file;
+    REQUIRE(file.loadFile(s.report.c_str()).good());
+    file.loadAllDataIntoMemory();
+    d.breaks(file, *file.getDataset());
+    REQUIRE(file.saveFile(s.report.c_str(), EXS_LittleEndianExplicit, EET_ExplicitLength, EGL_recalcGL,
+                          EPD_withoutPadding, 0, 0, EWM_dontUpdateMeta)
+                .good());
+    const std::vector<finding> found = s.lint({s.report, s.image});
+    check_count++;
+    for (const finding &f : found)
+        if (f.rule == d.rule) {
+            CHECK(!f.what.empty() && !f.advice.empty() && !f.where.empty());
+            return;
+        }
+    CHECK_FAIL_("%s: %s is not among %zu findings%s%s", d.what, d.rule, found.size(), found.empty() ? "" : ", first ",
+                found.empty() ? "" : (found[0].rule + " " + found[0].what).c_str());
+}
+
+inline DcmItem &scoord(DcmDataset &d)
+{
+    return of_type(d, "SCOORD");
+}
+inline DcmItem &sop_of_evidence(DcmDataset &d)
+{
+    return first(first(first(d, DCM_CurrentRequestedProcedureEvidenceSequence), DCM_ReferencedSeriesSequence),
+                 DCM_ReferencedSOPSequence);
+}
+inline void set_points(DcmDataset &d, const std::vector<Float32> &points)
+{
+    if (scoord(d).putAndInsertFloat32Array(DCM_GraphicData, points.data(), points.size()).bad()) abort();
+}
 } // namespace
 #endif
