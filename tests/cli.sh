@@ -125,7 +125,8 @@ has "…says that it is no DICOM file" out "^rubbish\.dcm: R20 at file: .*DICM"
 exits "lint of an empty file" 1 "$stepcot" lint empty.dcm
 exits "lint of a file that is not there" 5 "$stepcot" lint absent.dcm
 has "…names it" err "absent\.dcm"
-exits "lint of a folder" 5 "$stepcot" lint reports
+exits "lint of a folder" 1 "$stepcot" lint reports
+has "…says what it is" out "not a regular file"
 exits "lint of nothing but an image" 1 "$stepcot" lint "$1"
 has "…says so" err "no Structured Report"
 exits "lint without files" 2 "$stepcot" lint
