@@ -51,6 +51,34 @@ static void write_image(const std::string &path, const char *instance, const cha
             "save the image");
 }
 
+static void set_text(DcmItem &item, const DcmTagKey &key, const char *text)
+{
+    require(item.putAndInsertString(key, text).good(), "set a text");
+}
+
+/* As a hospital sends it: names in three writings, a procedure code of its own, a request. */
+static void dress_image(const std::string &path)
+{
+    DcmFileFormat file;
+    DcmItem *code = nullptr, *request = nullptr;
+    require(file.loadFile(path.c_str()).good() && file.loadAllDataIntoMemory().good(), "load the image");
+    DcmDataset &data = *file.getDataset();
+    require(data.findOrCreateSequenceItem(DCM_ProcedureCodeSequence, code, 0).good() &&
+                data.findOrCreateSequenceItem(DCM_RequestAttributesSequence, request, 0).good(),
+            "make sequences");
+    set_text(data, DCM_SpecificCharacterSet, "\\ISO 2022 IR 87");
+    set_text(data, DCM_PatientName,
+             "Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B=\x1b$B$d$^$@\x1b(B^\x1b$B$?$m$&\x1b(B");
+    set_text(data, DCM_StudyDescription, "Chest \x1b$B6;It\x1b(B PA");
+    set_text(*code, DCM_CodeValue, "TX-2");
+    set_text(*code, DCM_CodingSchemeDesignator, "99HOSPITAL");
+    set_text(*code, DCM_CodeMeaning, "\x1b$B6;It\x1b(B");
+    set_text(*request, DCM_RequestedProcedureID, "RP-1");
+    set_text(*request, DCM_RequestedProcedureDescription, "\x1b$B6;It\x1b(B PA");
+    set_text(*request, DCM_AccessionNumber, "ACC-7");
+    require(file.saveFile(path.c_str(), EXS_LittleEndianExplicit).good(), "save the image");
+}
+
 static void add_region(cot_answer &answer, size_t r, const std::vector<cot_point> &points, float share)
 {
     cot_error err = COT_ERROR_INIT;
@@ -126,11 +154,13 @@ struct writer {
                                   steps, &options, CASE_NOW, &err) == COT_OK,
                 err.text);
     }
-    void reading(const std::string &name, const cot_report_image &image, bool basic) const
+    void reading(const std::string &name, const std::vector<cot_report_image> &images, bool basic,
+                 const char *predecessor = nullptr) const
     {
         cot_report_options options = case_options();
         options.basic_text = basic;
-        write((name + (basic ? "-basic.dcm" : ".dcm")).c_str(), {image}, options);
+        options.predecessor = predecessor;
+        write((name + (basic ? "-basic.dcm" : ".dcm")).c_str(), images, options);
     }
     void measurement(const std::string &name, const std::vector<cot_report_image> &images, int kind,
                      const char *predecessor) const
@@ -152,33 +182,43 @@ int main(int argc, char **argv)
     cot_dicom_init();
     require(cot_steps_load(&w.steps, nullptr, &err) == COT_OK, err.text);
     const std::string first = w.folder + "/image-1.dcm", second = w.folder + "/image-2.dcm",
-                      third = w.folder + "/image-normal.dcm";
+                      third = w.folder + "/image-normal.dcm", fourth = w.folder + "/image-hospital.dcm";
     write_image(first, "2.25.1001", "2.25.1002", "2.25.1003", "Phantom^Disc");
     write_image(second, "2.25.1004", "2.25.1002", "2.25.1003", "Phantom^Disc");
     write_image(third, "2.25.2001", "2.25.2002", "2.25.2003", "Phantom^Normal");
+    write_image(fourth, "2.25.3001", "2.25.3002", "2.25.3003", "");
+    dress_image(fourth);
     cot_chain *chains[5] = {abnormal(w.steps), normal(w.steps), case_refused(w.steps), case_chain(w.steps, false),
                             case_forced(w.steps)};
     case_evidence(chains[3]);
     const cot_report_image on_disc = {first.c_str(), CASE_DIGEST, chains[0]};
+    const cot_report_image of_hospital = {fourth.c_str(), CASE_DIGEST, chains[0]};
     for (int basic = 0; basic < 2; basic++) {
-        w.reading("reading-abnormal", on_disc, basic != 0);
-        w.reading("reading-normal", {third.c_str(), CASE_DIGEST, chains[1]}, basic != 0);
-        w.reading("reading-refused", {first.c_str(), CASE_DIGEST, chains[2]}, basic != 0);
-        w.reading("reading-forced", {first.c_str(), CASE_DIGEST, chains[4]}, basic != 0);
+        w.reading("reading-hospital", {of_hospital}, basic != 0);
+        w.reading("reading-study", {on_disc, {second.c_str(), CASE_DIGEST, chains[3]}}, basic != 0);
+        w.reading("reading-partial", {{second.c_str(), CASE_DIGEST, chains[3]}}, basic != 0);
+        w.reading("reading-abnormal", {on_disc}, basic != 0);
+        w.reading("reading-normal", {{third.c_str(), CASE_DIGEST, chains[1]}}, basic != 0);
+        w.reading("reading-refused", {{first.c_str(), CASE_DIGEST, chains[2]}}, basic != 0);
+        w.reading("reading-forced", {{first.c_str(), CASE_DIGEST, chains[4]}}, basic != 0);
     }
     for (int kind = 0; kind < 4; kind++) {
         w.measurement("measurement-abnormal", {on_disc}, kind, nullptr);
+        w.measurement("measurement-hospital", {of_hospital}, kind, nullptr);
         w.measurement("measurement-normal", {{third.c_str(), CASE_DIGEST, chains[1]}}, kind, nullptr);
         w.measurement("measurement-partial", {{second.c_str(), CASE_DIGEST, chains[3]}}, kind, nullptr);
         w.measurement("measurement-study", {on_disc, {second.c_str(), CASE_DIGEST, chains[3]}}, kind, nullptr);
     }
     w.capture("capture-abnormal.dcm", on_disc);
+    w.capture("capture-hospital.dcm", of_hospital);
     w.capture("capture-normal.dcm", {third.c_str(), CASE_DIGEST, chains[1]});
     chains[3]->rows = ROWS;
     chains[3]->cols = COLUMNS;
     w.capture("capture-partial.dcm", {second.c_str(), CASE_DIGEST, chains[3]});
     case_copy(chains[0]->reader.version, sizeof chains[0]->reader.version, "2.0");
     w.measurement("measurement-again", {on_disc}, 0, (w.folder + "/measurement-abnormal-3d.dcm").c_str());
+    w.reading("reading-again", {on_disc}, false, (w.folder + "/reading-abnormal.dcm").c_str());
+    w.reading("reading-again", {on_disc}, true, (w.folder + "/reading-abnormal-basic.dcm").c_str());
     for (cot_chain *chain : chains) cot_chain_destroy(chain);
     cot_steps_destroy(w.steps);
     return 0;
