@@ -40,7 +40,7 @@ struct report_source {
     DcmDataset acquisition; /* what an image library tells of the image; only values that keep their format */
     std::string sop_class, sop_instance, series, study;
     std::string modality, body_part, view_position, series_number, instance_number, rows, columns, transfer_syntax;
-    bool child = false;                 /* Patient's Age, or birth and study date: under 18 years */
+    bool child = false;                /* Patient's Age, or birth and study date: under 18 years */
     std::string guessed_character_set; /* the declared one did not fit: as what the text was read; "" it did fit */
 };
 void source_read(report_source &source, const char *path);
@@ -134,7 +134,7 @@ void tree_coded(report_tree &t, size_t parent, const cot_code &name, const cot_o
 
 /* ---- what both reports say alike: report_context.cc ---- */
 const char *text_result_status();
-std::string text_guessed_set(const report_job &job); /* "", or that names may be misspelt */
+std::string text_guessed_set(const report_job &job);     /* "", or that names may be misspelt */
 cot_code context_procedure(const report_source &source); /* the image's own code, or what its body part is called */
 void context_language_and_procedure(report_tree &t, size_t root, const report_job &job);
 void context_observer(report_tree &t, size_t root, const report_job &job);
