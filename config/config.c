@@ -51,6 +51,7 @@ const config_field config_fields[] = {
     NODE("report", "title-scheme", FIELD_TEXT, title.scheme),
     NODE("report", "title-meaning", FIELD_TEXT, title.meaning),
     NODE("report", "uid-root", FIELD_TEXT, uid_root),
+    NODE("report", "per", FIELD_TEXT, per),
     SEND("to", FIELD_TEXT, name),
     SEND("host", FIELD_TEXT, host),
     SEND("port", FIELD_UNSIGNED, port),

@@ -67,6 +67,7 @@ typedef struct cot_config {
     char station[17];
     unsigned series_number;
     char uid_root[40];           /* "" = 2.25 */
+    char per[17];                /* "image", "study": what a report is about; "" = image */
     /* <send> */
     size_t n_destinations;
     cot_config_destination *destinations;

@@ -18,6 +18,8 @@ static const char help[] =
     "      --capture      with -o: also DIR/NAME.capture.dcm, the image with its regions and answers drawn on it, for "
     "viewers\n"
     "                     that show no Structured Reports (Secondary Capture)\n"
+    "      --per WORD     with -o: image (default), or study: one report of each kind for all images of a study,\n"
+    "                     DIR/NAME.study.sr.dcm and DIR/NAME.study.measurements.dcm, named after its first file\n"
     "      --json         one line of JSON per file instead of the table\n"
     "      --package DIR  model package (default: the demonstration model in the program)\n"
     "      --model WORD   which of the package's models reads: student (default), teacher, or both: the teacher is "
@@ -31,13 +33,14 @@ static const char help[] =
     "Examples:\n"
     "  stepcot infer image.dcm\n"
     "  stepcot infer --json images/ > readings.jsonl\n"
-    "  stepcot infer -o reports images/*.dcm\n\n"
+    "  stepcot infer -o reports images/*.dcm\n"
+    "  stepcot infer -o reports --per study images/\n\n"
     "Exit codes: 0 every file was read, 1 some were refused or failed, 2 wrong usage, 3 configuration, 4 model or "
     "device,\n"
     "5 file system. Compiled kernels are kept in $XDG_CACHE_HOME/stepcot or ~/.cache/stepcot.\n";
 
 typedef struct infer {
-    const char *output, *package_dir, *model_word, *device_match, *config_path; /* options */
+    const char *output, *package_dir, *model_word, *device_match, *config_path, *per; /* options */
     bool json, force, capture;
     unsigned batch;
     cot_config *config;
@@ -69,6 +72,7 @@ static cot_status open_first(infer *w, cot_error *err)
     COT_TRY(cot_sandbox_create(&w->sandbox, &limits, w->steps, err));
     COT_TRY(infer_output_init(&w->out, w->output, w->json, err));
     w->out.capture = w->capture;
+    w->out.per_study = w->output && !strcmp(w->per ? w->per : w->config->per, "study");
 done:
     return status;
 }
@@ -169,24 +173,24 @@ static cot_status refuse(infer *w, batch *b, size_t i, cot_error *err)
     return cot_chain_refuse(&b->chains[i], w->steps, &reader, d->refusal_id, d->text + (prefixed ? n + 2 : 0), err);
 }
 
-static cot_status put(infer *w, const batch *b, size_t i, cot_error *err)
+static cot_status put(infer *w, batch *b, size_t i, cot_error *err)
 {
-    const cot_chain *chain = b->chains[i];
-    if (!chain) {
+    if (!b->chains[i]) {
         w->failed++;
         return COT_OK;
     }
+    const bool refused = b->chains[i]->state == COT_CHAIN_REFUSED;
     cot_error one = COT_ERROR_INIT;
     const cot_status status =
-        infer_output_put(&w->out, chain, w->steps, w->config, b->paths[i], &b->decoded[i], w->sandbox, &one);
+        infer_output_put(&w->out, &b->chains[i], w->steps, w->config, b->paths[i], &b->decoded[i], w->sandbox, &one);
     if (status == COT_E_BUG || status == COT_E_MEMORY) return cot_fail(err, status, "%s", one.text);
     if (status != COT_OK) {
         cot_fail_in(&one, "%s", b->paths[i]);
         cli_failure("infer", &one);
     }
-    w->refused += chain->state == COT_CHAIN_REFUSED && status == COT_OK;
+    w->refused += refused && status == COT_OK;
     w->failed += status != COT_OK;
-    w->read += chain->state != COT_CHAIN_REFUSED && status == COT_OK;
+    w->read += !refused && status == COT_OK;
     return COT_OK;
 }
 
@@ -223,6 +227,7 @@ static int run(infer *w, const char *const *words, size_t n)
     cot_status status;
     cot_error err = COT_ERROR_INIT;
     infer_files files = {0};
+    size_t studies = 0;
     COT_TRY(open_first(w, &err));
     COT_TRY(infer_files_collect(&files, words, n, &err));
     w->failed += files.failed;
@@ -231,6 +236,8 @@ static int run(infer *w, const char *const *words, size_t n)
         COT_TRY(run_batch(w, (const char *const *)&files.paths[i], left < w->config->batch ? left : w->config->batch,
                           &err));
     }
+    COT_TRY(infer_output_studies(&w->out, w->config, w->sandbox, &studies, &err));
+    w->failed += studies;
     if (files.n != 1 || files.failed || files.skipped || w->output) {
         fprintf(stderr, "stepcot infer: %zu read, %zu refused, %zu failed", w->read, w->refused, w->failed);
         if (files.skipped) fprintf(stderr, ", %zu other files skipped", files.skipped);
@@ -252,7 +259,7 @@ int cot_cmd_infer(int argc, char **argv)
         {"package", 0, "DIR", NULL, &w.package_dir, NULL, 0},   {"model", 0, "WORD", NULL, &w.model_word, NULL, 0},
         {"device", 0, "X", NULL, &w.device_match, NULL, 0},     {"batch", 0, "N", NULL, NULL, &w.batch, 256},
         {"capture", 0, NULL, &w.capture, NULL, NULL, 0},        {"force", 0, NULL, &w.force, NULL, NULL, 0},
-        {"config", 'c', "FILE", NULL, &w.config_path, NULL, 0},
+        {"config", 'c', "FILE", NULL, &w.config_path, NULL, 0}, {"per", 0, "WORD", NULL, &w.per, NULL, 0},
     };
     size_t n;
     int code;
@@ -267,6 +274,10 @@ int cot_cmd_infer(int argc, char **argv)
             code = cli_usage("infer",
                              "--model %.64s: say student, teacher or both; a package folder is given by --package",
                              w.model_word);
+        } else if (w.per && strcmp(w.per, "image") && strcmp(w.per, "study")) {
+            code = cli_usage("infer", "--per %.64s: say image or study", w.per);
+        } else if (w.per && !w.output) {
+            code = cli_usage("infer", "--per is about files: say where with -o DIR");
         } else if (w.capture && !w.output) {
             code = cli_usage("infer", "--capture writes files: say where with -o DIR");
         } else if (n) {

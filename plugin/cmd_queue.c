@@ -18,10 +18,14 @@ static const char help[] =
     "       stepcot queue show ID [--json]                one job: times, causes, deliveries, the reading\n"
     "       stepcot queue retry ID | --all                failed -> received, dead -> waiting;\n"
     "                                                 reported, its report file gone -> received\n"
+    "       stepcot queue redo ID | --all                 read again by the model now configured, and send the new "
+    "reports,\n"
+    "                                                 which name the former; --all: every image that is still here\n"
     "       stepcot queue drop ID | --all                 never read or send it: received, failed, waiting, dead -> "
     "dropped\n"
     "Each with --config FILE or --store DIR; neither: the embedded configuration.\n\n"
-    "A job is one received image:      received -> reading -> reported, or failed (parked with its reason).\n"
+    "A job is one received image, or a study that gets one report (per=\"study\"):\n"
+    "                                  received -> reading -> reported, or failed (parked with its reason).\n"
     "A delivery is its report to one destination: waiting -> sending -> delivered, or dead (given up, can be "
     "retried).\n"
     "ID may be any unique beginning of a job's id. --all means every failed job and every dead delivery, nothing "
@@ -95,6 +99,8 @@ static cJSON *job_json(const cot_job *job, const cot_delivery *deliveries, size_
     add_time(o, "changed", job->changed_us);
     cJSON_AddNumberToObject(o, "attempts", job->attempts);
     add_text(o, "owner", job->owner);
+    if (job->images) cJSON_AddNumberToObject(o, "images", (double)job->images);
+    if (job->turn) cJSON_AddNumberToObject(o, "read_again", job->turn);
     add_text(o, "predecessor", job->predecessor);
     add_text(o, "reason", job->reason);
     cJSON *list = cJSON_AddArrayToObject(o, "deliveries");
@@ -274,6 +280,14 @@ done:
 }
 
 /* ---- retry, drop ---- */
+static cot_status redo(cot_store *store, const char *id, cot_error *err)
+{
+    size_t n = 0;
+    const cot_status status = cot_store_redo(store, id, &n, err);
+    if (status == COT_OK) printf("%zu to be read again\n", n);
+    return status;
+}
+
 static cot_status move(cot_store *store, const char *id, bool retry, cot_error *err)
 {
     size_t n = 0;
@@ -311,16 +325,16 @@ done:
 
 static const char *misuse(const char *verb, size_t n_ids, const options *o)
 {
-    const bool moves = !strcmp(verb, "retry") || !strcmp(verb, "drop"), shows = !strcmp(verb, "show"),
-               lists = !strcmp(verb, "list");
-    if (!moves && !shows && !lists) return "say list, show, retry or drop";
+    const bool moves = !strcmp(verb, "retry") || !strcmp(verb, "drop") || !strcmp(verb, "redo"),
+               shows = !strcmp(verb, "show"), lists = !strcmp(verb, "list");
+    if (!moves && !shows && !lists) return "say list, show, retry, redo or drop";
     if (o->config && o->store) return "give --config or --store, not both";
     if (o->state && !lists) return "--state belongs to list";
-    if (o->all && !moves) return "--all belongs to retry and drop";
+    if (o->all && !moves) return "--all belongs to retry, redo and drop";
     if (o->json && moves) return "--json belongs to list and show";
     if (lists && n_ids) return "list takes no ID; see show";
     if (shows && n_ids != 1) return "show takes one ID, as list shows them";
-    if (moves && (n_ids != 1) == !o->all) return "retry and drop take one ID, or --all";
+    if (moves && (n_ids != 1) == !o->all) return "retry, redo and drop take one ID, or --all";
     if (moves && n_ids && o->all) return "an ID or --all, not both";
     return NULL;
 }
@@ -349,6 +363,8 @@ int cot_cmd_queue(int argc, char **argv)
             status = list(store, config, o.state, o.json, &err);
         else if (!strcmp(verb, "show"))
             status = show(store, id, o.json, &err);
+        else if (!strcmp(verb, "redo"))
+            status = redo(store, id, &err);
         else
             status = move(store, id, !strcmp(verb, "retry"), &err);
     }

@@ -20,13 +20,20 @@ void infer_files_fini(infer_files *files);
 typedef struct infer_output {
     const char *folder; /* NULL: only standard output */
     bool json;
-    bool capture; /* pictures of the readings too */
-    void *names;  /* file names given so far (tsearch) */
+    bool capture;            /* pictures of the readings too */
+    bool per_study;          /* one report of all images of a study, at the end */
+    struct infer_kept *kept; /* readings that wait for it */
+    size_t n_kept;
+    void *names; /* file names given so far (tsearch) */
     size_t written;
 } infer_output;
 cot_status infer_output_init(infer_output *out, const char *folder, bool json, cot_error *err);
 void infer_output_fini(infer_output *out);
-/* Prints the reading and, with a folder, writes its report (DICOM) or JSON (pictures, and DICOM without identity). */
-cot_status infer_output_put(infer_output *out, const cot_chain *chain, const cot_steps *steps, const cot_config *config,
+/* Prints the reading and, with a folder, writes its report (DICOM) or JSON (pictures, and DICOM without identity). Takes the
+ * chain (*chain = NULL) when its report is to be that of its study. */
+cot_status infer_output_put(infer_output *out, cot_chain **chain, const cot_steps *steps, const cot_config *config,
                             const char *path, const cot_decoded *decoded, cot_sandbox *sandbox, cot_error *err);
+/* The reports of the studies kept; *failed = studies of which one was not written, each said on standard error. */
+cot_status infer_output_studies(infer_output *out, const cot_config *config, cot_sandbox *sandbox, size_t *failed,
+                                cot_error *err);
 #endif

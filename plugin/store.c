@@ -26,7 +26,7 @@ static const char *const delivery_names[COT_DELIVERY_STATES] = {
 static const char *const job_event_names[JOB_EVENTS] = {"claimed", "released", "reported",  "given up",
                                                         "retried", "dropped",  "read again"};
 static const char *const delivery_event_names[DELIVERY_EVENTS] = {
-    "taken", "released", "delivered", "put off", "given up", "retried", "dropped", "unwanted", "parked"};
+    "taken", "released", "delivered", "put off", "given up", "retried", "dropped", "unwanted", "parked", "renewed"};
 
 /* ---- what can happen: [event][from] = to + 1, 0 = cannot ---- */
 #define TO(state) (1 + (state))
@@ -50,6 +50,9 @@ static const unsigned char delivery_table[DELIVERY_EVENTS][COT_DELIVERY_STATES] 
         {[COT_DELIVERY_WAITING] = TO(COT_DELIVERY_DROPPED), [COT_DELIVERY_DEAD] = TO(COT_DELIVERY_DROPPED)},
     [DELIVERY_UNWANTED] = {[COT_DELIVERY_SENDING] = TO(COT_DELIVERY_DROPPED)},
     [DELIVERY_PARK] = {[COT_DELIVERY_WAITING] = TO(COT_DELIVERY_DEAD)},
+    [DELIVERY_RENEW] = {[COT_DELIVERY_DELIVERED] = TO(COT_DELIVERY_WAITING),
+                        [COT_DELIVERY_DEAD] = TO(COT_DELIVERY_WAITING),
+                        [COT_DELIVERY_DROPPED] = TO(COT_DELIVERY_WAITING)},
 };
 
 const char *cot_job_state_name(cot_job_state s)

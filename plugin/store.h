@@ -10,6 +10,9 @@
  *   redo: reported -> received when a report's file is gone (retry, or the image sent again); failed -> received when the
  *         image is sent again. Dead deliveries wait again, none is taken before the job is reported again.
  *
+ *   by request (`queue redo`): reported -> received, and when it is reported again delivered, dead, dropped -> waiting.
+ *   A study of which one report is made is a job of its own, made when its images are read (store_study.c).
+ *
  * Folder: db (SQLite), incoming/ (being received), objects/<job>.dcm, reports/<job>-<kind>.dcm. Names are job ids,
  * never anything a peer sent. SPDX-License-Identifier: Apache-2.0 */
 /* clang-format off */
@@ -27,7 +30,7 @@ typedef enum cot_delivery_state {
 const char *cot_job_state_name(cot_job_state s);
 const char *cot_delivery_state_name(cot_delivery_state s);
 
-typedef struct cot_job {
+typedef struct cot_job {           /* an image, or a study of which one report is made */
     char id[COT_JOB_ID];
     cot_job_state state;
     char object[1024];         /* path of the image, "" after purge */
@@ -40,6 +43,8 @@ typedef struct cot_job {
     char predecessor[COT_JOB_ID]; /* earlier job of the same SOP instance with other bytes, or "" */
     char predecessor_report[1024]; /* its report file, or "" */
     bool alone;                /* it was in trouble before: claimed without others */
+    size_t images;             /* 0: it is an image; else a study (no object, no SOP instance): see cot_store_members */
+    unsigned turn;             /* how often it was read again by request: its reports' files are named after it */
     char reason[513];          /* failed / refused: why */
     char report[1024];         /* path of the reading report, or "" */
 } cot_job;
@@ -75,9 +80,17 @@ cot_status cot_store_place(cot_store *store, size_t watermark_mib, char *path, s
 cot_status cot_store_receive(cot_store *store, const cot_received *object, char job[COT_JOB_ID], bool *duplicate, cot_error *err);
 
 /* ---- worker ---- */
-/* Claims up to `max` received jobs whose study has been silent for settle_s and whose predecessor is not in work, oldest
+/* Claims up to `max` received images whose study has been silent for settle_s and whose predecessor is not in work, oldest
  * first. *n = 0: nothing to do. A job whose worker died before comes alone (max or not). */
 cot_status cot_store_claim(cot_store *store, const char *owner, double settle_s, cot_job *jobs, size_t max, size_t *n, cot_error *err);
+/* A job for each study all of whose images have been read, some of them for its report and not yet in one. *n = how many. */
+cot_status cot_store_gather(cot_store *store, size_t *n, cot_error *err);
+/* Claims one such job; *n = 0: none waits. */
+cot_status cot_store_claim_study(cot_store *store, const char *owner, double settle_s, cot_job *job, size_t *n, cot_error *err);
+/* The images it stands for, in the order they were received. Caller frees. */
+cot_status cot_store_members(cot_store *store, const char *study_job, cot_job **members, size_t *n, cot_error *err);
+/* A claimed study's images were read by several models: it is dropped, they are read again. */
+cot_status cot_store_stale(cot_store *store, const char *study_job, cot_error *err);
 /* Everything `owner` (NULL: anyone) had claimed goes back (reading -> received, sending -> waiting). NULL: at start of the
  * node. With an owner: from another process, when that role died (a death is counted; a job's third makes it failed, a
  * delivery's third dead); from the owner's own process, to park at shutdown (nothing is counted). n may be NULL. */
@@ -87,6 +100,7 @@ typedef struct cot_store_report {
     const char *sop_instance, *series; /* of the report */
     const char *chain_json;            /* the reading, for `queue show` and later interfaces */
     const char *refusal;               /* NULL, or why the image was not analysed (goes to job.reason) */
+    bool for_study;                    /* its reading is for the report of its study: `report` is "" */
 } cot_store_report;
 typedef struct cot_store_post {        /* a report on its way: durable files, fallback NULL = none */
     const char *destination, *kind, *report, *fallback;
@@ -100,6 +114,7 @@ cot_status cot_store_reported(cot_store *store, const char *job, const cot_store
 cot_status cot_store_unread(cot_store *store, const char *job, bool counts, const char *reason, bool *failed, cot_error *err);
 /* reading -> failed: parked with its reason. */
 cot_status cot_store_failed(cot_store *store, const char *job, const char *reason, cot_error *err);
+/* `job` may be "id.2": of its second reading by request. */
 void cot_store_report_path(const cot_store *store, const char *job, const char *kind, char *path, size_t size);
 
 /* ---- sender ---- */
@@ -124,6 +139,9 @@ cot_status cot_store_one(cot_store *store, const char *id_or_prefix, cot_job_vis
  * NULL: every failed job and dead delivery. *n = how many moved. */
 cot_status cot_store_retry(cot_store *store, const char *id_or_null, size_t *n, cot_error *err);
 cot_status cot_store_drop(cot_store *store, const char *id_or_null, size_t *n, cot_error *err);
+/* Reported images are read again by the model now configured; their new reports name the former, and go where those went. With
+ * one image of a study's report all of them. NULL: every reported image that is still here. */
+cot_status cot_store_redo(cot_store *store, const char *id_or_null, size_t *n, cot_error *err);
 /* Removes image files of jobs whose deliveries are all ended for keep_days, and orphans in incoming/ and reports/ (only under the lock). */
 cot_status cot_store_purge(cot_store *store, double keep_days, size_t *n, cot_error *err);
 int64_t cot_now_us(void);

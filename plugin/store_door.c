@@ -18,7 +18,7 @@ static cot_status random_number(uint64_t *out, cot_error *err)
 }
 
 /* Random first, so that a few characters tell jobs apart; then the time in units of 16 s. 23 characters. */
-static cot_status make_job_id(char id[COT_JOB_ID], cot_error *err)
+cot_status store_make_id(char id[COT_JOB_ID], cot_error *err)
 {
     uint64_t random = 0;
     const cot_status status = random_number(&random, err);
@@ -177,7 +177,7 @@ static cot_status receive_new(cot_store *store, const cot_received *object, char
 {
     cot_status status;
     char path[STORE_FOLDER + 64] = "";
-    COT_TRY(make_job_id(id, err));
+    COT_TRY(store_make_id(id, err));
     COT_TRY(sync_file(store, object, err));
     STORE_POINT("receive: synced");
     store_object_path(store, id, path, sizeof path);

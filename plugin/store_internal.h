@@ -7,8 +7,8 @@
 
 #include <sqlite3.h>
 
-#define STORE_SCHEMA     3  /* PRAGMA user_version; states are stored as their enum values */
-#define STORE_STATEMENTS 64 /* distinct SQL texts in these files are fewer */
+#define STORE_SCHEMA     4  /* PRAGMA user_version; states are stored as their enum values */
+#define STORE_STATEMENTS 96 /* distinct SQL texts in these files are fewer */
 #define STORE_DEATHS     3  /* a job or delivery whose process died this often is parked */
 #define STORE_CLAIMS     16 /* the same for a job during which the whole node went down */
 #define STORE_FOLDER     900
@@ -65,6 +65,7 @@ typedef enum delivery_event {
     DELIVERY_DROP,
     DELIVERY_UNWANTED, /* the peer takes no report of this kind */
     DELIVERY_PARK,     /* its report failed lint */
+    DELIVERY_RENEW,    /* read again by request: another report takes its place */
     DELIVERY_EVENTS
 } delivery_event;
 int store_job_next(job_event event, cot_job_state state);                /* -1: not allowed */
@@ -76,7 +77,8 @@ cot_status store_move_delivery(cot_store *store, int64_t id, delivery_event even
 /* ---- rows (store_rows.c) ---- */
 #define JOB_SELECT                                                                                                     \
     "SELECT j.id, j.state, j.kept, j.sop_class, j.sop_instance, j.study, j.series, j.dataset_sha256, j.calling,"       \
-    " j.host, j.received_us, j.changed_us, j.attempts, j.predecessor, j.reason, j.owner, r.report, j.alone"            \
+    " j.host, j.received_us, j.changed_us, j.attempts, j.predecessor, j.reason, j.owner, r.report, j.alone,"           \
+    " j.images, j.turn"                                                                                                \
     " FROM job j LEFT JOIN reading r ON r.job=j.id "
 #define DELIVERY_SELECT                                                                                                \
     "SELECT d.id, d.job, d.destination, d.state, d.report, d.fallback, d.attempts, d.next_us, d.first_us,"             \
@@ -89,6 +91,10 @@ bool store_report_is_gone(const cot_job *job);
 bool store_file_is_gone(const char *path);
 /* Inside a transaction, image in place: to be read (again) as if just received; dead deliveries wait for the new report. */
 cot_status store_redo(cot_store *store, const char *id, cot_error *err); /* store_redo.c */
+/* Reported images read again by request (store_study.c); *n counts up. */
+cot_status store_redo_one(cot_store *store, const char *id, size_t *n, cot_error *err);
+cot_status store_redo_all(cot_store *store, size_t *n, cot_error *err);
+cot_status store_make_id(char id[COT_JOB_ID], cot_error *err); /* store_door.c */
 void store_object_path(const cot_store *store, const char *job, char *path, size_t size);
 
 /* ---- for tests ---- */

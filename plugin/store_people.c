@@ -238,14 +238,25 @@ static bool must_redo(const cot_job *job, const delivery_list *list)
     return gone;
 }
 
-static bool has_image(const cot_job *job)
+/* Its image, or all those of the study it stands for. */
+static cot_status has_images(cot_store *store, const cot_job *job, bool *all, cot_error *err)
 {
-    return job->object[0] && access(job->object, R_OK) == 0;
+    cot_job *members = NULL;
+    size_t n = 0;
+    cot_status status = COT_OK;
+    *all = job->images || (job->object[0] && access(job->object, R_OK) == 0);
+    if (job->images) status = cot_store_members(store, job->id, &members, &n, err);
+    for (size_t i = 0; i < n; i++) *all = *all && members[i].object[0] && access(members[i].object, R_OK) == 0;
+    free(members);
+    return status;
 }
 
 static cot_status redo_one(cot_store *store, const cot_job *job, cot_error *err)
 {
-    if (has_image(job)) return store_redo(store, job->id, err);
+    bool all = false;
+    const cot_status status = has_images(store, job, &all, err);
+    if (status != COT_OK) return status;
+    if (all) return store_redo(store, job->id, err);
     return cot_fail(
         err, COT_E_REFUSED,
         "job %s: its report's file is gone, and so is its image: send the image again, it will be read anew", job->id);
@@ -311,7 +322,9 @@ static cot_status move_chunk(cot_store *store, job_event job, delivery_event del
         sqlite3_reset(stmt);
         COT_TRY(store_job_get(store, id, &owner, err));
         COT_TRY(list_deliveries(store, id, &list, err));
-        if (delivery == DELIVERY_RETRY && must_redo(&owner, &list) && has_image(&owner))
+        bool all = false;
+        COT_TRY(has_images(store, &owner, &all, err));
+        if (delivery == DELIVERY_RETRY && must_redo(&owner, &list) && all)
             COT_TRY(store_redo(store, id, err)); /* moves this delivery, too */
         else
             COT_TRY(move_delivery(store, number, delivery, err));
@@ -348,4 +361,16 @@ cot_status cot_store_retry(cot_store *store, const char *id_or_null, size_t *n, 
 cot_status cot_store_drop(cot_store *store, const char *id_or_null, size_t *n, cot_error *err)
 {
     return move_asked(store, id_or_null, JOB_DROP, DELIVERY_DROP, n, err);
+}
+
+cot_status cot_store_redo(cot_store *store, const char *id_or_null, size_t *n, cot_error *err)
+{
+    cot_status status;
+    char id[COT_JOB_ID];
+    *n = 0;
+    if (!id_or_null) return store_redo_all(store, n, err);
+    COT_TRY(resolve(store, id_or_null, id, err));
+    status = store_redo_one(store, id, n, err);
+done:
+    return status;
 }

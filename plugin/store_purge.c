@@ -14,12 +14,14 @@
 #define CHUNK          200
 #define ORPHAN_AFTER_S 3600 /* younger files may be on their way in, or a report about to be recorded */
 
-/* Ended: reported or dropped, nothing waiting or sending, no change since the cutoff. Failed jobs keep their image: retry
+/* An image is needed as long as its study's report is on its way. Ended: reported or dropped, nothing waiting or sending, no change since the cutoff. Failed jobs keep their image: retry
  * needs it. Walked by rowid, so that what must stay is looked at once and not again for every chunk. */
 #define ENDED                                                                                                          \
     "SELECT j.rowid, j.id FROM job j NOT INDEXED WHERE j.rowid>?6 AND j.kept=1 AND j.state IN (?1,?2)"                 \
     " AND j.changed_us<?3 AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.job=j.id AND (d.state IN (?4,?5)"           \
-    " OR d.changed_us>=?3)) ORDER BY j.rowid LIMIT ?7"
+    " OR d.changed_us>=?3)) AND j.due=0 AND NOT EXISTS (SELECT 1 FROM member m JOIN job s ON s.id=m.study_job"         \
+    " LEFT JOIN delivery e ON e.job=s.id WHERE m.job=j.id AND s.state<>?2 AND (s.state<>?1 OR s.changed_us>=?3"        \
+    " OR e.state IN (?4,?5) OR e.changed_us>=?3)) ORDER BY j.rowid LIMIT ?7"
 
 /* The next chunk after *last. */
 static cot_status list_ended(cot_store *store, int64_t before_us, int64_t *last, char (*ids)[COT_JOB_ID], size_t *n,

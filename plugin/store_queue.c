@@ -10,22 +10,23 @@
 
 /* A row stamped later than now was written before the clock was set back; it must not wait for the clock to catch up. */
 #define CLAIMABLE                                                                                                      \
-    "SELECT j.id, j.deaths + j.alone FROM job j WHERE j.state=?1 AND NOT (j.received_us>?2 AND j.received_us<=?3)"     \
+    "SELECT j.id, j.deaths + j.alone FROM job j WHERE j.state=?1 AND (j.images>0)=?6"                                  \
+    " AND NOT (j.received_us>?2 AND j.received_us<=?3)"                                                                \
     " AND NOT EXISTS (SELECT 1 FROM job s WHERE s.study=j.study AND s.received_us>?2 AND s.received_us<=?3)"           \
     " AND NOT EXISTS (SELECT 1 FROM job p WHERE p.id=j.predecessor AND p.state IN (?1,?4))"                            \
     " ORDER BY j.received_us, j.rowid LIMIT ?5"
 
 /* Ids of what can be claimed now, oldest first; a suspect comes alone. */
-static cot_status list_claimable(cot_store *store, double settle_s, char (*ids)[COT_JOB_ID], size_t max, size_t *n,
-                                 cot_error *err)
+static cot_status list_claimable(cot_store *store, bool studies, double settle_s, char (*ids)[COT_JOB_ID], size_t max,
+                                 size_t *n, cot_error *err)
 {
     cot_status status;
     sqlite3_stmt *stmt = NULL;
     bool row, suspect = false;
     const int64_t now = cot_now_us(), settled = now - (int64_t)(settle_s * 1e6);
     *n = 0;
-    COT_TRY(store_query(&stmt, store, err, CLAIMABLE, "iiiii", (long long)COT_JOB_RECEIVED, (long long)settled,
-                        (long long)now, (long long)COT_JOB_READING, (long long)max));
+    COT_TRY(store_query(&stmt, store, err, CLAIMABLE, "iiiiii", (long long)COT_JOB_RECEIVED, (long long)settled,
+                        (long long)now, (long long)COT_JOB_READING, (long long)max, (long long)studies));
     while (*n < max && !suspect) {
         COT_TRY(store_step(store, stmt, &row, err));
         if (!row) break;
@@ -50,8 +51,8 @@ done:
     return status;
 }
 
-cot_status cot_store_claim(cot_store *store, const char *owner, double settle_s, cot_job *jobs, size_t max, size_t *n,
-                           cot_error *err)
+static cot_status claim(cot_store *store, const char *owner, bool studies, double settle_s, cot_job *jobs, size_t max,
+                        size_t *n, cot_error *err)
 {
     cot_status status;
     size_t found = 0;
@@ -60,10 +61,10 @@ cot_status cot_store_claim(cot_store *store, const char *owner, double settle_s,
     char(*ids)[COT_JOB_ID] = calloc(max, sizeof *ids);
     if (!ids) return cot_fail(err, COT_E_MEMORY, "claim: no memory for %zu ids", max);
     /* looking first keeps an idle worker from taking the write lock four times a second */
-    COT_TRY(list_claimable(store, settle_s, ids, max, &found, err));
+    COT_TRY(list_claimable(store, studies, settle_s, ids, max, &found, err));
     if (found == 0) goto done;
     COT_TRY(store_begin(store, err));
-    status = list_claimable(store, settle_s, ids, max, &found, err);
+    status = list_claimable(store, studies, settle_s, ids, max, &found, err);
     for (size_t i = 0; i < found && status == COT_OK; i++) status = claim_one(store, owner, ids[i], &jobs[i], err);
     STORE_POINT("claim: moved");
     COT_TRY(store_end(store, status, err));
@@ -71,6 +72,18 @@ cot_status cot_store_claim(cot_store *store, const char *owner, double settle_s,
 done:
     free(ids);
     return status;
+}
+
+cot_status cot_store_claim(cot_store *store, const char *owner, double settle_s, cot_job *jobs, size_t max, size_t *n,
+                           cot_error *err)
+{
+    return claim(store, owner, false, settle_s, jobs, max, n, err);
+}
+
+cot_status cot_store_claim_study(cot_store *store, const char *owner, double settle_s, cot_job *job, size_t *n,
+                                 cot_error *err)
+{
+    return claim(store, owner, true, settle_s, job, 1, n, err);
 }
 
 /* The name inside reports/, or the whole path when it lies elsewhere. */
@@ -101,16 +114,43 @@ done:
     return status;
 }
 
-/* Read again: it has waited, or is delivered, and stays so; but its files may have other names now. */
+/* An ended delivery whose report now has another file name was read again by request: it goes out anew. */
+static cot_status renew_delivery(cot_store *store, const char *job, const cot_store_post *post, cot_error *err)
+{
+    cot_status status;
+    sqlite3_stmt *stmt;
+    bool row;
+    COT_TRY(store_query(&stmt, store, err,
+                        "SELECT id, state FROM delivery WHERE job=?1 AND destination=?2 AND kind=?3 AND report<>?4",
+                        "ssss", job, post->destination, post->kind, report_name(store, post->report)));
+    COT_TRY(store_step(store, stmt, &row, err));
+    const long long delivery = row ? sqlite3_column_int64(stmt, 0) : 0, now = cot_now_us();
+    const int state = row ? sqlite3_column_int(stmt, 1) : 0;
+    sqlite3_reset(stmt);
+    if (!row || store_delivery_next(DELIVERY_RENEW, (cot_delivery_state)state) < 0) return COT_OK;
+    COT_TRY(store_move_delivery(store, delivery, DELIVERY_RENEW, err));
+    status = store_run(
+        store, err, "UPDATE delivery SET attempts=0, deaths=0, next_us=?2, first_us=?2, dimse=0, text='' WHERE id=?1",
+        "ii", delivery, now);
+done:
+    return status;
+}
+
+/* Read again because a file was lost: it has waited, or is delivered, and stays so; but its fallback may have another name. */
 static cot_status add_delivery(cot_store *store, const char *job, const cot_store_post *post, cot_error *err)
 {
-    return store_run(
+    cot_status status;
+    COT_TRY(renew_delivery(store, job, post, err));
+    COT_TRY(store_run(
         store, err,
         "INSERT INTO delivery(job, destination, state, next_us, first_us, changed_us, kind, report, fallback)"
         " VALUES(?1,?2,?3,?4,?4,?4,?5,?6,?7)"
         " ON CONFLICT(job, destination, kind) DO UPDATE SET report=excluded.report, fallback=excluded.fallback",
         "ssiisss", job, post->destination, (long long)COT_DELIVERY_WAITING, (long long)cot_now_us(), post->kind,
-        report_name(store, post->report), report_name(store, post->fallback));
+        report_name(store, post->report), report_name(store, post->fallback)));
+    if (post->parked) status = park_delivery(store, job, post, err);
+done:
+    return status;
 }
 
 cot_status cot_store_reported(cot_store *store, const char *job, const cot_store_report *report,
@@ -120,8 +160,8 @@ cot_status cot_store_reported(cot_store *store, const char *job, const cot_store
     if (status != COT_OK) return status;
     COT_TRY(store_move_job(store, job, JOB_REPORT, err));
     STORE_POINT("reported: moved");
-    COT_TRY(store_run(store, err, "UPDATE job SET reason=?2, alone=0 WHERE id=?1", "ss", job,
-                      report->refusal ? report->refusal : ""));
+    COT_TRY(store_run(store, err, "UPDATE job SET reason=?2, alone=0, due=?3 WHERE id=?1", "ssi", job,
+                      report->refusal ? report->refusal : "", (long long)report->for_study));
     COT_TRY(store_run(store, err,
                       "INSERT OR REPLACE INTO reading(job, report, sop_instance, series, made_us, chain)"
                       " VALUES(?1,?2,?3,?4,?5,?6)",
@@ -130,7 +170,6 @@ cot_status cot_store_reported(cot_store *store, const char *job, const cot_store
     STORE_POINT("reported: reading kept");
     for (size_t i = 0; i < n_posts; i++) {
         COT_TRY(add_delivery(store, job, &posts[i], err));
-        if (posts[i].parked) COT_TRY(park_delivery(store, job, &posts[i], err));
         STORE_POINT("reported: delivery added");
     }
 done:

@@ -41,8 +41,8 @@ cot_status store_redo(cot_store *store, const char *id, cot_error *err)
 {
     cot_status status;
     COT_TRY(store_move_job(store, id, JOB_REDO, err));
-    COT_TRY(
-        store_run(store, err, "UPDATE job SET attempts=0, deaths=0, alone=0, kept=1, reason='' WHERE id=?1", "s", id));
+    COT_TRY(store_run(store, err,
+                      "UPDATE job SET attempts=0, deaths=0, alone=0, kept=(images=0), reason='' WHERE id=?1", "s", id));
     status = revive_deliveries(store, id, err);
 done:
     return status;

@@ -33,12 +33,12 @@ static cot_status read_predecessor_report(cot_store *store, cot_job *job, cot_er
     cot_status status;
     sqlite3_stmt *stmt;
     bool row;
-    COT_TRY(
-        store_query(&stmt, store, err,
-                    "WITH RECURSIVE line(id, depth) AS (SELECT ?1, 0 UNION ALL SELECT j.predecessor, depth+1 FROM line"
-                    " JOIN job j ON j.id=line.id WHERE j.predecessor IS NOT NULL AND depth<64)"
-                    " SELECT r.report FROM line JOIN reading r ON r.job=line.id ORDER BY depth LIMIT 1",
-                    "s", job->predecessor));
+    COT_TRY(store_query(
+        &stmt, store, err,
+        "WITH RECURSIVE line(id, depth) AS (SELECT ?1, 0 UNION ALL SELECT j.predecessor, depth+1 FROM line"
+        " JOIN job j ON j.id=line.id WHERE j.predecessor IS NOT NULL AND depth<64)"
+        " SELECT r.report FROM line JOIN reading r ON r.job=line.id WHERE r.report<>'' ORDER BY depth LIMIT 1",
+        "s", job->predecessor));
     COT_TRY(store_step(store, stmt, &row, err));
     if (row) report_path(store, job->predecessor_report, sizeof job->predecessor_report, stmt, 0);
     sqlite3_reset(stmt);
@@ -67,6 +67,8 @@ cot_status store_read_job(cot_store *store, cot_job *job, sqlite3_stmt *stmt, co
     store_text(job->owner, sizeof job->owner, stmt, 15);
     report_path(store, job->report, sizeof job->report, stmt, 16);
     job->alone = sqlite3_column_int(stmt, 17) != 0;
+    job->images = store_unsigned(stmt, 18);
+    job->turn = store_unsigned(stmt, 19);
     return job->predecessor[0] ? read_predecessor_report(store, job, err) : COT_OK;
 }
 

@@ -1,5 +1,5 @@
 /* The tables. A job is an image; a reading is what was said about it; a delivery is a report on its way to one
- * destination. Large texts live in `reading`, so that walking the queue touches small rows only.
+ * destination. A study of which one report is made is a job too, its images are its members. Large texts live in `reading`, so that walking the queue touches small rows only.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "plugin/store_internal.h"
 
@@ -13,7 +13,13 @@ static const char schema[] =
     " attempts INTEGER NOT NULL DEFAULT 0, deaths INTEGER NOT NULL DEFAULT 0,"
     " alone INTEGER NOT NULL DEFAULT 0," /* comes alone: trouble in a batch, not counted as a death */
     " predecessor TEXT REFERENCES job(id), reason TEXT NOT NULL DEFAULT '',"
-    " owner TEXT NOT NULL DEFAULT '', owner_pid INTEGER NOT NULL DEFAULT 0);"
+    " owner TEXT NOT NULL DEFAULT '', owner_pid INTEGER NOT NULL DEFAULT 0,"
+    " images INTEGER NOT NULL DEFAULT 0,"                                /* of a study's job; 0: it is an image */
+    " due INTEGER NOT NULL DEFAULT 0, turn INTEGER NOT NULL DEFAULT 0);" /* for its study's report; readings asked for */
+    "CREATE TABLE member(study_job TEXT NOT NULL REFERENCES job(id), job TEXT NOT NULL REFERENCES job(id),"
+    " PRIMARY KEY(study_job, job)) WITHOUT ROWID;"
+    "CREATE INDEX member_job ON member(job);"
+    "CREATE INDEX job_due ON job(study) WHERE due=1;"
     "CREATE INDEX job_state ON job(state, received_us);"
     "CREATE INDEX job_study ON job(study, received_us);"
     "CREATE INDEX job_sop ON job(sop_instance, dataset_sha256);"

@@ -17,8 +17,7 @@
 
 size_t worker_decoded_bytes = (size_t)512 << 20;
 
-/* ---- reports ---- */
-static bool disk_is_full(const worker *w)
+bool worker_disk_is_full(const worker *w)
 {
     struct statvfs fs;
     return statvfs(w->config->store, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < ROOM_BYTES;
@@ -35,8 +34,9 @@ static cot_status moved(const cot_job *job, cot_status status, const cot_error *
 }
 
 /* The image cannot be reported, now or ever: parked with its reason. */
-static cot_status give_up(worker *w, const cot_job *job, cot_error *err)
+cot_status worker_give_up(worker *w, const cot_job *job, cot_status why, cot_error *err)
 {
+    (void)why; /* said in err */
     cot_error store_err = COT_ERROR_INIT;
     cot_log(COT_ERROR_LEVEL, "job.failed", job->id, "reason=\"%s\"", err->text);
     return moved(job, cot_store_failed(w->store, job->id, err->text, &store_err), &store_err, err);
@@ -56,16 +56,16 @@ static cot_status put_back(worker *w, const cot_job *job, bool counts, const cha
 
 /* One job of n could not be read or reported. A full disk is told to the loop, which waits; other faults of the machine
  * send the job back, a time-out does so once; the rest is the image's. */
-static cot_status end_badly(worker *w, const cot_job *job, size_t n, bool timed_out, cot_error *err)
+cot_status worker_end_badly(worker *w, const cot_job *job, size_t n, bool timed_out, cot_error *err)
 {
     const cot_status why = err->status;
-    if (disk_is_full(w)) return cot_fail(err, COT_E_LIMIT, "the disk of %s is full", w->config->store);
+    if (worker_disk_is_full(w)) return cot_fail(err, COT_E_LIMIT, "the disk of %s is full", w->config->store);
     if (timed_out && !job->alone) return put_back(w, job, false, err->text, err);
     if (!timed_out && (why == COT_E_MEMORY || why == COT_E_IO || why == COT_E_LIMIT)) {
         w->strained = true;
         return put_back(w, job, n == 1, err->text, err);
     }
-    return give_up(w, job, err);
+    return worker_give_up(w, job, why, err);
 }
 
 /* Device or sandbox lost with a batch in hand: which image did it is unknown, so each comes alone, none is counted. */
@@ -128,7 +128,7 @@ static cot_status refuse(worker *w, const span *s, cot_error *err)
         const bool gone = access(w->jobs[i].object, F_OK) != 0 && errno == ENOENT;
         cot_fail(err, gone ? COT_E_INPUT : d->status, "%s",
                  gone ? "the image file is missing from the store" : d->text);
-        COT_TRY(end_badly(w, &w->jobs[i], s->n, d->timed_out, err));
+        COT_TRY(worker_end_badly(w, &w->jobs[i], s->n, d->timed_out, err));
     }
 done:
     return status;
@@ -162,7 +162,7 @@ static cot_status read_batch(worker *w, const span *s, cot_error *err)
     for (size_t i = s->from; i < s->to; i++) {
         status = read_some(w, i, i + 1, err);
         if (status == COT_E_DEVICE) return status;
-        if (status != COT_OK) COT_TRY(end_badly(w, &w->jobs[i], s->n, false, err));
+        if (status != COT_OK) COT_TRY(worker_end_badly(w, &w->jobs[i], s->n, false, err));
     }
     status = COT_OK;
 done:
@@ -183,34 +183,26 @@ static void say_read(const worker *w, size_t i, const span *s)
             w->decoded[i].ms, s->read_ms, (long long)(process_now_ms() - s->start));
 }
 
-/* A fault of the machine, not of the report: all of the job is tried again. */
-static bool is_passing(const worker *w, const cot_job *job, const cot_report_order *order)
-{
-    const cot_status why = order->error.status;
-    if (why == COT_OK) return false;
-    if (order->timed_out) return !job->alone;
-    return why == COT_E_MEMORY || why == COT_E_IO || why == COT_E_LIMIT || disk_is_full(w);
-}
-
 /* Errors of the store are the loop's to wait out. *done = recorded. */
 static cot_status finish_one(worker *w, size_t i, size_t n, report_set *set, bool *done, cot_error *err)
 {
     const cot_error *why = NULL;
+    const char *refusal = w->chains[i]->state == COT_CHAIN_REFUSED ? w->chains[i]->refusal : NULL;
     *done = false;
     for (size_t k = 0; k < REPORT_FORMS; k++) {
         const cot_report_order *order = set->orders[k];
-        if (!order || !is_passing(w, &w->jobs[i], order)) continue;
+        if (!order || !worker_is_passing(w, &w->jobs[i], order)) continue;
         cot_fail(err, order->error.status, "%s", order->error.text);
-        return end_badly(w, &w->jobs[i], n, order->timed_out, err);
+        return worker_end_badly(w, &w->jobs[i], n, order->timed_out, err);
     }
-    if (!worker_settle_reports(w, &w->jobs[i], set, &why)) {
+    if (!worker_settle_reports(w, &w->jobs[i], set, &why) && !w->per_study) { /* there, only a capture is missing */
         cot_fail(err, why->status, "%s", why->text);
-        return give_up(w, &w->jobs[i], err);
+        return worker_give_up(w, &w->jobs[i], err->status, err);
     }
-    const cot_status status = worker_record(w, &w->jobs[i], w->chains[i], set, err);
+    const cot_status status = worker_record(w, &w->jobs[i], w->chains[i], refusal, set, err);
     *done = status == COT_OK;
     if (*done || status == COT_E_IO || status == COT_E_LIMIT || status == COT_E_MEMORY) return status;
-    return give_up(w, &w->jobs[i], err);
+    return worker_give_up(w, &w->jobs[i], status, err);
 }
 
 static cot_status finish_batch(worker *w, const span *s, cot_error *err)
@@ -220,15 +212,17 @@ static cot_status finish_batch(worker *w, const span *s, cot_error *err)
     size_t m = 0;
     report_set *sets = calloc(s->to, sizeof *sets);
     cot_report_order *orders = calloc(s->to, REPORT_FORMS * sizeof *orders);
-    if (!sets || !orders) {
+    cot_report_image *images = calloc(s->to, sizeof *images);
+    if (!sets || !orders || !images) {
         status = cot_fail(err, COT_E_MEMORY, "worker: no memory for %zu reports", s->to - s->from);
         goto done;
     }
     for (size_t i = s->from; i < s->to; i++) {
         if (!w->chains[i]) continue;
-        m += worker_order_reports(w, &w->jobs[i], w->chains[i], &sets[i], &orders[m]);
+        images[i] = (cot_report_image){w->jobs[i].object, w->jobs[i].dataset_sha256, w->chains[i]};
+        m += worker_order_reports(w, &w->jobs[i], &images[i], 1, &sets[i], &orders[m]);
     }
-    COT_TRY(cot_sandbox_reports(w->sandbox, orders, m, err));
+    if (m) COT_TRY(cot_sandbox_reports(w->sandbox, orders, m, err));
     for (size_t i = s->from; i < s->to; i++) {
         if (!w->chains[i]) continue;
         COT_TRY(finish_one(w, i, s->n, &sets[i], &done, err));
@@ -237,6 +231,7 @@ static cot_status finish_batch(worker *w, const span *s, cot_error *err)
 done:
     free(sets);
     free(orders);
+    free(images);
     return status;
 }
 
@@ -273,6 +268,8 @@ cot_status worker_turn(worker *w, size_t *n, cot_error *err)
     size_t to = 0;
     *n = 0;
     w->strained = false;
+    COT_TRY(worker_study_turn(w, n, err));
+    if (*n) goto done;
     COT_TRY(cot_store_claim(w->store, w->owner, w->config->settle_s, w->jobs, w->batch, n, err));
     for (size_t from = 0; from < *n && status == COT_OK && !cot_stop_asked(); from = to)
         status = turn_slice(w, from, &to, *n, err);

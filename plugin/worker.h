@@ -25,6 +25,7 @@ typedef struct worker {
     cot_decoded *decoded;
     cot_chain **chains;       /* by job; NULL: no reading yet */
     bool forms[REPORT_FORMS]; /* what the destinations can be sent */
+    bool per_study;           /* a report is about a study; images by themselves get captures only */
     bool strained;            /* the machine killed or starved something: rest before the next claim */
 } worker;
 
@@ -48,14 +49,25 @@ typedef struct report_set {
     bool passed[REPORT_FORMS];              /* written, and through lint */
 } report_set;
 void worker_choose_forms(worker *w);
-/* At most REPORT_FORMS into orders; returns how many. Strings stay with job, chain and set. */
-size_t worker_order_reports(const worker *w, const cot_job *job, const cot_chain *chain, report_set *set,
-                            cot_report_order *orders);
-/* Puts aside what failed for good, each report by itself. false: nothing passed; *why is the reason of the first that did not. */
+/* What is made of an image or a study: at most REPORT_FORMS into orders; returns how many. Strings stay with job, images and set. */
+size_t worker_order_reports(const worker *w, const cot_job *job, const cot_report_image *images, size_t n,
+                            report_set *set, cot_report_order *orders);
+/* A fault of the machine, not of the report: all of the job is tried again. */
+bool worker_is_passing(const worker *w, const cot_job *job, const cot_report_order *order);
+/* Puts aside what failed for good, each report by itself. false: none passed of those that were made; *why is the first's. */
 bool worker_settle_reports(const worker *w, const cot_job *job, report_set *set, const cot_error **why);
-/* The reading and its deliveries, in one transaction. */
-cot_status worker_record(const worker *w, const cot_job *job, const cot_chain *chain, const report_set *set,
-                         cot_error *err);
+/* The reading and its deliveries, in one transaction. `chain` NULL: a study. `refusal`: NULL, or why nothing was analysed. */
+cot_status worker_record(const worker *w, const cot_job *job, const cot_chain *chain, const char *refusal,
+                         const report_set *set, cot_error *err);
+/* ---- ends of a job (worker.c) ---- */
+bool worker_disk_is_full(const worker *w);
+/* Parked with the reason in err. Returns COT_OK unless the store fails; `why` is what err->status was. */
+cot_status worker_give_up(worker *w, const cot_job *job, cot_status why, cot_error *err);
+/* One of n claimed jobs could not be read or reported: tried again, or given up. */
+cot_status worker_end_badly(worker *w, const cot_job *job, size_t n, bool timed_out, cot_error *err);
+/* ---- studies (worker_study.c) ---- */
+/* Makes the jobs of studies that are due, and the reports of one; *n = 1 when there was one. Errors as worker_turn. */
+cot_status worker_study_turn(worker *w, size_t *n, cot_error *err);
 
 /* Decoded pixels held at a time (a round of decoders may come on top); tests make it small. */
 extern size_t worker_decoded_bytes;

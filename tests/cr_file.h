@@ -9,6 +9,7 @@
 
 typedef struct cr_options {
     unsigned seed;         /* into UIDs and pixels */
+    unsigned image;        /* further images of the study: 1, 2, … */
     unsigned pixels_seed;  /* other bytes under the same UIDs */
     unsigned side;         /* rows and columns, 0: 512 */
     const char *body_part; /* NULL: CHEST */
@@ -63,10 +64,11 @@ static inline int cr_write(const char *path, const cr_options *o)
 {
     static const char cr_class[] = "1.2.840.10008.5.1.4.1.1.1";
     const unsigned side = o->side ? o->side : 512;
-    char study[48], series[52], instance[56];
+    char study[48], series[52], instance[64], number[12];
     snprintf(study, sizeof study, "1.2.826.0.1.3680043.10.1.%u", o->seed);
     snprintf(series, sizeof series, "%s.1", study);
-    snprintf(instance, sizeof instance, "%s.1", series);
+    snprintf(number, sizeof number, "%u", o->image + 1);
+    snprintf(instance, sizeof instance, "%s.%s", series, number);
     FILE *f = fopen(path, "wb");
     if (!f) return -1;
     char preamble[128] = {0};
@@ -99,7 +101,7 @@ static inline int cr_write(const char *path, const cr_options *o)
     cr_text(f, 0x20, 0xe, "UI", series);
     cr_text(f, 0x20, 0x10, "SH", "1");
     cr_text(f, 0x20, 0x11, "IS", "1");
-    cr_text(f, 0x20, 0x13, "IS", "1");
+    cr_text(f, 0x20, 0x13, "IS", number);
     cr_short(f, 0x28, 2, 1);
     cr_text(f, 0x28, 4, "CS", "MONOCHROME2");
     cr_short(f, 0x28, 0x10, side);
@@ -108,7 +110,7 @@ static inline int cr_write(const char *path, const cr_options *o)
     cr_short(f, 0x28, 0x101, 12);
     cr_short(f, 0x28, 0x102, 11);
     cr_short(f, 0x28, 0x103, 0);
-    cr_pixels(f, side, o->seed + o->pixels_seed);
+    cr_pixels(f, side, o->seed + o->pixels_seed + 3 * o->image);
     const int bad = ferror(f);
     return fclose(f) != 0 || bad ? -1 : 0;
 }

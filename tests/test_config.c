@@ -65,11 +65,13 @@ TEST(destinations_get_both_reports_unless_told_otherwise)
     CHECK_TEXT(c->destinations[0].profile, "air");
     CHECK_TEXT(c->destinations[0].references, "value");
     CHECK(!c->destinations[0].capture);
+    CHECK_TEXT(c->per, "image");
     cot_config_destroy(c);
     CHECK_FAILS(load(HEAD LISTEN ACCEPT "<send to='P' host='h' port='1' ae='P' profile='ohif'/></node>"), COT_E_CONFIG,
                 "air, stone or legacy");
     CHECK_FAILS(load(HEAD LISTEN ACCEPT "<send to='P' host='h' port='1' ae='P' report='none'/></node>"), COT_E_CONFIG,
                 "reading, measurement or both");
+    CHECK_FAILS(load(HEAD LISTEN ACCEPT "<report per='patient'/></node>"), COT_E_CONFIG, "image or study");
     CHECK_FAILS(
         load(HEAD LISTEN ACCEPT "<send to='P' host='h' port='1' ae='P' report='measurement' profile='legacy'/></node>"),
         COT_E_CONFIG, "legacy has no measurement report");
@@ -114,7 +116,7 @@ TEST(what_is_printed_loads_to_the_same_values)
         "<reader device='pocl' package='m' reader='both' gemm='tile' batch='3' cache='/c' decode-timeout-s='4' "
         "decode-memory-mib='300'/>\n"
         "<report manufacturer='M\xc3\xbcller' station='S' series-number='5' title-code='T' title-scheme='99X' "
-        "title-meaning='t' uid-root='1.2.3'/>\n"
+        "title-meaning='t' uid-root='1.2.3' per='study'/>\n"
         "<send to='P_1' host='pacs.example.org' port='104' ae='PACS' report='measurement' profile='stone' "
         "references='reference' refusals='0' capture='1' retry-hours='0.5' retry-first-s='7' "
         "retry-max-s='8' timeout-s='9' pdu='5000'/>\n"
@@ -128,6 +130,7 @@ TEST(what_is_printed_loads_to_the_same_values)
     CHECK_TEXT(a->reader, "both");
     CHECK_TEXT(a->cache, "/c");
     CHECK_TEXT(a->destinations[0].calling_ae, "A & B");
+    CHECK_TEXT(a->per, "study");
     CHECK(!a->destinations[0].refusals && a->destinations[0].capture && a->log_level == COT_DEBUG);
     CHECK_TEXT(a->destinations[0].report, "measurement");
     CHECK_TEXT(a->destinations[0].profile, "stone");

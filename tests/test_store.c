@@ -54,6 +54,7 @@ TEST(delivery_table_moves_exactly_what_the_drawing_allows)
         [DELIVERY_DROP] = {COT_DELIVERY_DROPPED, -1, -1, COT_DELIVERY_DROPPED, -1},
         [DELIVERY_UNWANTED] = {-1, COT_DELIVERY_DROPPED, -1, -1, -1},
         [DELIVERY_PARK] = {COT_DELIVERY_DEAD, -1, -1, -1, -1},
+        [DELIVERY_RENEW] = {-1, -1, COT_DELIVERY_WAITING, COT_DELIVERY_WAITING, COT_DELIVERY_WAITING},
     };
     cot_error err = COT_ERROR_INIT;
     cot_store *store = open_new();
@@ -389,7 +390,7 @@ TEST(store_survives_close_and_refuses_another_version_or_a_strangers_file)
     CHECK_NUMBER(number(store, "SELECT count(*) FROM job"), 1);
     CHECK(sqlite3_exec(store->db, "PRAGMA user_version=7", NULL, NULL, NULL) == SQLITE_OK);
     cot_store_close(store);
-    CHECK_FAILS(cot_store_open(&store, folder, &err), COT_E_REFUSED, "has version 7, this program knows version 3");
+    CHECK_FAILS(cot_store_open(&store, folder, &err), COT_E_REFUSED, "has version 7, this program knows version 4");
     CHECK(store == NULL);
     snprintf(path, sizeof path, "%s/db", folder);
     FILE *file = fopen(path, "w");
