@@ -11,7 +11,7 @@ static measured_image image_of(const report_source &source, const cot_chain &cha
 {
     measured_image image = {&source, &chain, sha, number, of, cot_report_measurable(&chain), {}, {}, {}};
     if (!image.measured) return image;
-    image.labelled =
+    image.labels =
         choose_labels(chain, std::strtod(source.rows.c_str(), nullptr), std::strtod(source.columns.c_str(), nullptr));
     image.answer_items.resize(chain.n_steps);
     image.region_items.resize(chain.n_steps);

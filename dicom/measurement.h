@@ -10,6 +10,11 @@
 #include <string>
 #include <vector>
 
+struct measured_label {
+    bool shown;   /* the region shows its certainty on the image */
+    size_t first; /* the point at which its outline begins: the label stands there */
+};
+
 struct measured_image {
     const report_source *source;
     const cot_chain *chain;
@@ -17,7 +22,7 @@ struct measured_image {
     size_t number; /* 1, 2, … of `of` */
     size_t of;
     bool measured;                    /* else only listed, with the reason */
-    std::vector<bool> labelled;       /* [n_steps]: the region shows its certainty on the image */
+    std::vector<measured_label> labels; /* [n_steps] */
     std::vector<size_t> answer_items; /* [n_steps]: ids in the tree; 0: not available */
     std::vector<size_t> region_items;
     std::string label() const { return image_label(*source, number); }
@@ -30,7 +35,7 @@ std::string tracking_uid_of(const report_job &job, const measured_image &image, 
 std::string observation_uid_of(const report_job &job, const measured_image &image, size_t step);
 
 std::string measured_percent(double fraction); /* "92.13": two decimals */
-std::vector<bool> choose_labels(const cot_chain &chain, double rows, double columns);
+std::vector<measured_label> choose_labels(const cot_chain &chain, double rows, double columns);
 void add_group(report_tree &t, size_t measurements, const report_job &job, measured_image &image, size_t step);
 /* The influences on an answer: their effects, and by value the premises restated. */
 void add_premises(report_tree &t, const report_job &job, const measured_image &image, size_t step);

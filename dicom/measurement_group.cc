@@ -4,6 +4,7 @@
  * no more than where they are. SPDX-License-Identifier: Apache-2.0 */
 #include "dicom/measurement.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -29,24 +30,28 @@ std::string measured_percent(double fraction)
 }
 
 /* ---- the region ---- */
-/* Closed: the first point again at the end. No region: the outer corners of the image, down the left edge first, so that a
- * viewer writes the label on the image and not right of it (measurement_labels.cc). */
-static std::vector<cot_point> outline(const cot_region *region, const report_source &source)
+/* Closed: the first point again at the end. It begins where the label shall stand (measurement_labels.cc). No region: the
+ * outer corners of the image, down the left edge first. */
+static std::vector<cot_point> outline(const cot_region *region, size_t first, const report_source &source)
 {
     const float columns = std::strtof(source.columns.c_str(), nullptr),
                 rows = std::strtof(source.rows.c_str(), nullptr);
     std::vector<cot_point> points = {{0, 0}, {0, rows}, {columns, rows}, {columns, 0}};
-    if (region) points.assign(region->points, region->points + region->n_points);
+    if (region) {
+        points.assign(region->points, region->points + region->n_points);
+        std::rotate(points.begin(), points.begin() + static_cast<std::ptrdiff_t>(first), points.end());
+    }
     points.push_back(points.front());
     return points;
 }
 
-static size_t add_region(report_tree &t, size_t group, const report_source &source, const cot_region *region)
+static size_t add_region(report_tree &t, size_t group, const report_source &source, const cot_region *region,
+                         size_t first)
 {
     tree_item_code(t, group, DSRTypes::RT_contains, concept_of::region_purpose, concept_of::bounded_by);
     const size_t item = tree_item(t, group, DSRTypes::RT_contains, DSRTypes::VT_SCoord, concept_of::image_region);
     DSRSpatialCoordinatesValue coordinates(DSRTypes::GT_Polyline);
-    for (const cot_point &point : outline(region, source))
+    for (const cot_point &point : outline(region, first, source))
         coordinates.getGraphicDataList().addItem(point.column, point.row);
     report_require(t.tree.getCurrentContentItem().setSpatialCoordinates(coordinates), "report: set a region");
     tree_item(t, item, DSRTypes::RT_selectedFrom, DSRTypes::VT_Image, concept_of::original_source);
@@ -152,7 +157,7 @@ static void add_further_regions(report_tree &t, size_t measurements, const repor
     for (size_t r = 1; r < answer.n_regions; r++) {
         const size_t group = begin_group(t, measurements, job, image, s, r);
         add_finding(t, group, step, step.options[answer.answer]);
-        add_region(t, group, *image.source, &answer.regions[r]);
+        add_region(t, group, *image.source, &answer.regions[r], 0);
         add_basis(t, group, answer, &answer.regions[r]);
         tree_item_code(t, group, DSRTypes::RT_contains, concept_of::step, step.code);
     }
@@ -165,8 +170,8 @@ void add_group(report_tree &t, size_t measurements, const report_job &job, measu
     const cot_region *region = answer.n_regions ? &answer.regions[0] : nullptr;
     const size_t group = begin_group(t, measurements, job, image, s, 0);
     add_finding(t, group, step, step.options[answer.answer]);
-    image.region_items[s] = add_region(t, group, *image.source, region);
-    if (image.labelled[s]) /* under the answer's own name: viewers write "Nodule: 81.50 %" beside the region */
+    image.region_items[s] = add_region(t, group, *image.source, region, image.labels[s].first);
+    if (image.labels[s].shown) /* under the answer's own name: viewers write "Nodule: 81.50 %" beside the region */
         tree_item_number(t, group, DSRTypes::RT_contains, context_option_key(*job.steps, step.options[answer.answer]),
                          measured_percent(static_cast<double>(answer.probability[answer.answer])), concept_of::percent);
     add_basis(t, group, answer, region);

@@ -1,8 +1,9 @@
 /* Viewers write the numbers of a measurement group beside its region: OHIF at the right one of the outline's first two points
- * and half-way down between them, so that the labels of regions that begin close together would cover one another. Here it is
- * chosen which groups carry a number: the steps in order, each only where its label stays clear of those already placed. The
- * other groups still draw their region and keep their certainty below their answer. The first group always has its number:
- * in two looks at reports without one there, OHIF 3.12 drew nothing. SPDX-License-Identifier: Apache-2.0 */
+ * and half-way down between them, and on to the right. So where an outline begins says where its label stands. Here both are
+ * chosen: which groups carry a number, and at which point their outline begins; the steps in order, each as far right as its
+ * label stays on the image and clear of those already placed. Groups without such a place still draw their region and keep
+ * their certainty below their answer. The first group always has its number: in two looks at reports without one there,
+ * OHIF 3.12 drew nothing. SPDX-License-Identifier: Apache-2.0 */
 #include "dicom/measurement.h"
 
 #include <algorithm>
@@ -11,32 +12,74 @@
 /* Room a label takes, as shares of the image's longer side: seen in OHIF 3.12 with a square image filling its viewport. */
 static const double LABEL_WIDTH = 0.45, LABEL_HEIGHT = 0.07;
 
+namespace
+{
 struct label_anchor {
     double column, row;
 };
 
-static label_anchor anchor_of(const cot_answer &answer, double rows)
-{
-    if (!answer.n_regions || answer.regions[0].n_points < 2)
-        return {0, rows / 2}; /* the frame begins with the left edge */
-    const cot_point &first = answer.regions[0].points[0], &second = answer.regions[0].points[1];
-    return {static_cast<double>(std::max(first.column, second.column)),
-            (static_cast<double>(first.row) + static_cast<double>(second.row)) / 2};
-}
-
-std::vector<bool> choose_labels(const cot_chain &chain, double rows, double columns)
-{
-    const double side = std::max(rows, columns);
-    std::vector<bool> labelled(chain.n_steps, false);
+struct label_page {
+    double side, last_column; /* the image's longer side; the last column where a label fits */
     std::vector<label_anchor> placed;
-    for (size_t s = 0; s < chain.n_steps; s++) {
-        if (!chain.answers[s].available) continue;
-        const label_anchor anchor = anchor_of(chain.answers[s], rows);
-        labelled[s] = std::none_of(placed.begin(), placed.end(), [&](const label_anchor &other) {
+
+    /* A viewport is at least as wide as high: beside an upright image there is room. */
+    label_page(double rows, double columns)
+        : side(std::max(rows, columns)), last_column((columns + side) / 2 - LABEL_WIDTH * side)
+    {
+    }
+    bool clear(const label_anchor &anchor) const
+    {
+        return std::none_of(placed.begin(), placed.end(), [&](const label_anchor &other) {
             return std::fabs(other.row - anchor.row) < LABEL_HEIGHT * side &&
                    std::fabs(other.column - anchor.column) < LABEL_WIDTH * side;
         });
-        if (labelled[s]) placed.push_back(anchor);
     }
-    return labelled;
+    /* More is better: as far right as fits, else as little beyond as can be. */
+    double worth(const label_anchor &anchor) const
+    {
+        return anchor.column <= last_column ? side + anchor.column : last_column - anchor.column;
+    }
+};
+} // namespace
+
+static label_anchor anchor_at(const cot_region &region, size_t first)
+{
+    const cot_point &a = region.points[first], &b = region.points[(first + 1) % region.n_points];
+    return {static_cast<double>(std::max(a.column, b.column)),
+            (static_cast<double>(a.row) + static_cast<double>(b.row)) / 2};
+}
+
+static measured_label label_of_region(label_page &page, const cot_region &region)
+{
+    measured_label label = {false, 0};
+    label_anchor best = {};
+    for (size_t p = 0; p < region.n_points; p++) {
+        const label_anchor anchor = anchor_at(region, p);
+        if (!page.clear(anchor) || (label.shown && page.worth(anchor) <= page.worth(best))) continue;
+        label = {true, p};
+        best = anchor;
+    }
+    if (label.shown) page.placed.push_back(best);
+    return label;
+}
+
+/* The frame of the whole image begins with the left edge. */
+static measured_label label_of_frame(label_page &page, double rows)
+{
+    const label_anchor anchor = {0, rows / 2};
+    const bool shown = page.clear(anchor);
+    if (shown) page.placed.push_back(anchor);
+    return {shown, 0};
+}
+
+std::vector<measured_label> choose_labels(const cot_chain &chain, double rows, double columns)
+{
+    label_page page(rows, columns);
+    std::vector<measured_label> labels(chain.n_steps, measured_label{false, 0});
+    for (size_t s = 0; s < chain.n_steps; s++) {
+        const cot_answer &answer = chain.answers[s];
+        if (!answer.available) continue;
+        labels[s] = answer.n_regions ? label_of_region(page, answer.regions[0]) : label_of_frame(page, rows);
+    }
+    return labels;
 }

@@ -158,13 +158,24 @@ static cot_chain *random_chain(void)
 /* ---- comparison ---- */
 #define NEAR 0.5001e-4f /* half of 0.01 % */
 
+/* An outline is the same wherever it begins: the writer begins where the label shall stand. */
+static bool same_outline(const cot_region *a, const cot_region *b)
+{
+    const size_t n = a->n_points, size = sizeof *a->points;
+    for (size_t first = 0; first < n; first++)
+        if (!memcmp(a->points, b->points + first, (n - first) * size) &&
+            !memcmp(a->points + n - first, b->points, first * size))
+            return true;
+    return false;
+}
+
 static void check_regions(const cot_answer *got, const cot_answer *want)
 {
     CHECK_NUMBER(got->n_regions, want->n_regions);
     for (size_t r = 0; r < got->n_regions && r < want->n_regions; r++) {
         const cot_region *a = &got->regions[r], *b = &want->regions[r];
         REQUIRE(a->n_points == b->n_points);
-        CHECK(!memcmp(a->points, b->points, a->n_points * sizeof *a->points));
+        CHECK(same_outline(a, b));
         CHECK_NEAR(a->share, b->share, NEAR);
     }
     CHECK_TEXT(got->place, want->place);
