@@ -118,6 +118,7 @@ typedef struct student {
     projection img_proj;
     cot_weights **head;  /* [n_steps] logits = head(feat) */
     cot_weights **write; /* [n_steps] the same matrix the other way: logits . W */
+    size_t without;      /* 0, or the step from 1 whose write-back is left out */
     student_acts acts;
 } student;
 /* From a package ("student." + name) or a state dict of its own (no prefix). */

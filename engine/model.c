@@ -211,6 +211,14 @@ done:
     return status;
 }
 
+cot_status model_without(cot_model *model, size_t n, size_t step, cot_error *err)
+{
+    model->student.without = model->teacher.without = step + 1;
+    const cot_status status = model_heads(model, n, err);
+    model->student.without = model->teacher.without = 0;
+    return status;
+}
+
 cot_status model_forward(cot_model *model, size_t n, cot_error *err)
 {
     cot_status status;

@@ -47,6 +47,9 @@ cot_status model_preprocess(cot_model *model, const cot_picture *pictures, size_
 cot_status model_forward(cot_model *model, size_t n, cot_error *err);
 /* The second half of it: model->feature -> logits of all readers */
 cot_status model_heads(cot_model *model, size_t n, cot_error *err);
+/* model->logits of the images that the last forward encoded, in the chain in which `step` writes nothing back: the
+ * plain run on the device, against which influences are checked. */
+cot_status model_without(cot_model *model, size_t n, size_t step, cot_error *err);
 /* model_evidence.c: regions and influences of n chains whose answers, rows and cols are filled in, from what model_forward left
  * on the device. Nothing where explaining is off. */
 cot_status model_evidence_fill(cot_model *model, cot_chain *const *chains, size_t n, cot_error *err);

@@ -75,6 +75,7 @@ cot_status student_forward(student *m, const cot_buffer *feature, size_t n, cot_
     for (size_t s = 0; s < m->n_steps; s++) {
         COT_TRY(cot_linear_forward(a->logits[s], a->feat, m->head[s], n, NULL, COT_ACT_NONE, err));
         if (s + 1 == m->n_steps) break; /* nothing reads the feature behind the last step */
+        if (s + 1 == m->without) continue;
         COT_TRY(cot_linear_forward(a->written, a->logits[s], m->write[s], n, NULL, COT_ACT_NONE, err));
         COT_TRY(cot_add_tanh_forward(a->feat, a->feat, a->written, n * m->dim, err));
     }

@@ -224,7 +224,7 @@ cot_status teacher_write(cot_buffer *nodes, teacher *m, size_t s, const cot_buff
 {
     cot_status status;
     teacher_acts *a = &m->acts;
-    if (m->forgets) return cot_row_write(nodes, memory, n, m->nodes, m->nodes - 1, m->dim, err);
+    if (m->forgets || s + 1 == m->without) return cot_row_write(nodes, memory, n, m->nodes, m->nodes - 1, m->dim, err);
     COT_TRY(cot_softmax_forward(a->p, a->logits[s], n, m->step[s].classes, err));
     COT_TRY(cot_linear_forward(m->mem_gru.acts.gi, a->p, m->step[s].gates, n, NULL, COT_ACT_NONE, err));
     COT_TRY(gru_advance(a->memory, &m->mem_gru, memory, n, err));

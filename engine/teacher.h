@@ -47,6 +47,7 @@ typedef struct teacher {
     size_t image_dim, dim, n_steps, nodes; /* nodes: one per step, and the memory behind them */
     size_t max_batch;
     bool forgets;       /* an ablation: what a step found is not written into the memory */
+    size_t without;     /* 0, or the step from 1 that is not written into the memory */
     step_model *step;   /* [n_steps] */
     float *memory_init; /* host, [dim] */
     gat_stack memory_gat;

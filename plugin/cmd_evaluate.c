@@ -1,5 +1,6 @@
 /* stepcot evaluate: how good a package is on labelled images. SPDX-License-Identifier: Apache-2.0 */
 #include "plugin/evaluate.h"
+#include "plugin/evaluate_explain.h"
 #include "plugin/plot.h"
 
 #include <stdlib.h>
@@ -21,6 +22,12 @@ static const char help[] =
     "      --without WORD     ablation of the teacher: memory (answers are not written back) or text (prompts are "
     "fixed\n"
     "                         random vectors of the same lengths); --compare-model teacher shows what it costs\n"
+    "      --explain          measures the evidence instead of the answers: how much an answer's probability falls "
+    "without\n"
+    "                         its regions, beside the same shapes elsewhere; whether map and region lie in the boxes;\n"
+    "                         every influence against a re-run\n"
+    "      --fill WORD        with --explain, what regions are filled with: surroundings (default), blur or mean\n"
+    "      --copies N         with --explain, places elsewhere for each answer (default 8)\n"
     "      --json             JSON instead of the table\n"
     "  -o, --output FILE      also a self-contained page with confusion, ROC and reliability (report.html)\n"
     "      --draws N          of the bootstrap (default 1000)\n"
@@ -30,14 +37,17 @@ static const char help[] =
     "      --device X         part of an OpenCL platform or device name, or cpu, or gpu (default: the best)\n\n"
     "Examples:\n"
     "  stepcot evaluate chest.jsonl --package run1/model\n"
-    "  stepcot evaluate chest.jsonl --package run2/model --compare run1/model -o report.html\n\n"
-    "Exit codes: 0 done, 1 data not as they must be, 2 wrong usage, 3 step schema, 4 model or device, 5 file "
-    "system.\n" COT_NOT_A_DEVICE "\n";
+    "  stepcot evaluate chest.jsonl --package run2/model --compare run1/model -o report.html\n"
+    "  stepcot evaluate --explain chest.jsonl --package run2/model\n\n"
+    "Exit codes: 0 done, 1 data not as they must be or an influence that a re-run does not give,\n2 wrong usage, 3 "
+    "step "
+    "schema, 4 model or device, 5 file system.\n" COT_NOT_A_DEVICE "\n";
 
 typedef struct evaluate_words {
     const char *package, *model, *split, *compare, *compare_model, *without, *output;
-    bool json;
-    unsigned draws, seed;
+    bool json, explain;
+    unsigned draws, seed, copies;
+    const char *fill;
     evaluation_order first, second;
 } evaluate_words;
 
@@ -63,6 +73,9 @@ static const char *take_words(evaluate_words *w, evaluating *e)
         return "--compare-model is student or teacher";
     if (!take_split(&e->split, w->split)) return "--split is train, validation or test";
     if (w->compare_model && !w->compare) w->second.package = w->package;
+    if (w->explain && (w->compare || w->compare_model || w->without || w->output))
+        return "--explain goes with neither --compare, --without nor -o";
+    if (!w->explain && (w->fill || w->copies)) return "--fill and --copies go with --explain";
     if (!w->without) return NULL;
     w->first.without_memory = !strcmp(w->without, "memory");
     w->first.without_text = !strcmp(w->without, "text");
@@ -116,6 +129,13 @@ done:
     return status == COT_OK ? EXIT_SUCCESS : cli_failure("evaluate", &err);
 }
 
+static int explain(const evaluate_words *w, evaluating *e)
+{
+    const explaining_order order = {w->package, w->fill, w->first.readers, w->copies ? w->copies : 8,
+                                    w->draws,   w->seed, w->json};
+    return evaluate_explain(e, &order);
+}
+
 int cot_cmd_evaluate(int argc, char **argv)
 {
     evaluate_words w = {.draws = 1000, .seed = 1};
@@ -127,6 +147,9 @@ int cot_cmd_evaluate(int argc, char **argv)
         {"compare", 0, "DIR", NULL, &w.compare, NULL, 0},
         {"compare-model", 0, "student|teacher", NULL, &w.compare_model, NULL, 0},
         {"without", 0, "memory|text", NULL, &w.without, NULL, 0},
+        {"explain", 0, NULL, &w.explain, NULL, NULL, 0},
+        {"fill", 0, "surroundings|blur|mean", NULL, &w.fill, NULL, 0},
+        {"copies", 0, "N", NULL, NULL, &w.copies, 1000},
         {"json", 0, NULL, &w.json, NULL, NULL, 0},
         {"output", 'o', "FILE", NULL, &w.output, NULL, 0},
         {"draws", 0, "N", NULL, NULL, &w.draws, 100000},
@@ -145,7 +168,7 @@ int cot_cmd_evaluate(int argc, char **argv)
             code = cli_usage("evaluate", "%s", wrong);
         else {
             e.manifest_path = words[0];
-            code = run(&w, &e);
+            code = w.explain ? explain(&w, &e) : run(&w, &e);
         }
     }
     free(words);
