@@ -21,9 +21,9 @@ struct measured_image {
     std::string dataset_sha256;
     size_t number; /* 1, 2, … of `of` */
     size_t of;
-    bool measured;                    /* else only listed, with the reason */
+    bool measured;                      /* else only listed, with the reason */
     std::vector<measured_label> labels; /* [n_steps] */
-    std::vector<size_t> answer_items; /* [n_steps]: ids in the tree; 0: not available */
+    std::vector<size_t> answer_items;   /* [n_steps]: ids in the tree; 0: not available */
     std::vector<size_t> region_items;
     std::string label() const { return image_label(*source, number); }
     std::string prefix() const { return of > 1 ? label() + ": " : ""; }
