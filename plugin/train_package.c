@@ -24,7 +24,7 @@ static size_t classes_taught(const train_job *j, char *text, size_t size)
 
 static void describe(char text[1025], const train_job *j, const run_state *state)
 {
-    char taught[300], start[200], data[160], kept[120];
+    char taught[300], start[140], data[110], kept[90];
     const cot_training *t = &j->request->training;
     const cot_training_stage *s = &t->stage[j->request->stage];
     classes_taught(j, taught, sizeof taught);
@@ -36,17 +36,16 @@ static void describe(char text[1025], const train_job *j, const run_state *state
     if (t->refit) {
         snprintf(data, sizeof data, "%zu images, the %zu on which the recipe was chosen among them", j->loop.n_train,
                  j->loop.n_validation);
-        snprintf(kept, sizeof kept, "the last of %llu epochs", (unsigned long long)state->epoch);
+        snprintf(kept, sizeof kept, "the last of %u epochs", (unsigned)state->epoch);
     } else {
         snprintf(data, sizeof data, "%zu images, validated on %zu images of other patients", j->loop.n_train,
                  j->loop.n_validation);
-        snprintf(kept, sizeof kept, "epoch %llu of %llu had the best mean validation %s",
-                 (unsigned long long)state->schedule.best_epoch, (unsigned long long)state->epoch,
-                 t->best_auc ? "AUC" : "accuracy");
+        snprintf(kept, sizeof kept, "epoch %u of %u had the best mean validation %s",
+                 (unsigned)state->schedule.best_epoch, (unsigned)state->epoch, t->best_auc ? "AUC" : "accuracy");
     }
     snprintf(
         text, 1025,
-        "Stage %s, trained %s by %s %s on %.160s: %s. Taught steps: "
+        "Stage %s, trained %s by %s %s on %.120s: %s. Taught steps: "
         "%s; the answers to all other steps are untrained and not reported. AdamW, %s to %g, weight decay %g, batch "
         "%u, seed %llu; %s.",
         cot_stage_name(j->request->stage), start, COT_PROGRAM, COT_VERSION,
