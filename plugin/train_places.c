@@ -29,19 +29,28 @@ static bool learn_findings(train_job *j)
     return j->findings != NULL;
 }
 
+/* All labels, also of steps that are not taught, say that nothing is there. One alone does not: of a lesion without boxes it
+ * may be the secondary effect that is missing. */
+static bool is_empty(const train_job *j, const cot_case *c)
+{
+    bool said = false;
+    for (size_t s = 0; s < j->steps->n_steps; s++) {
+        if (c->label[s] < 0) continue;
+        if (!j->steps->steps[s].options[c->label[s]].negative) return false;
+        said = true;
+    }
+    return said;
+}
+
 /* Nothing lies outside the boxes of an image that has an answer to the last step taught, which is the one finding that
- * there is; nothing lies anywhere in one whose labels say so. */
+ * there is. */
 static bool is_complete(const train_job *j, size_t image)
 {
-    const int *label = j->labels + image * j->steps->n_steps;
+    const cot_case *c = &j->manifest->cases[image];
     size_t last = j->steps->n_steps;
-    if (j->manifest->cases[image].n_boxes) {
-        while (last && !j->supervised[last - 1]) last--;
-        return last && label[last - 1] >= 0;
-    }
-    for (size_t s = 0; s < j->steps->n_steps; s++)
-        if (label[s] >= 0 && j->steps->steps[s].options[label[s]].negative) return true;
-    return false;
+    if (!c->n_boxes) return is_empty(j, c);
+    while (last && !j->supervised[last - 1]) last--;
+    return last && j->labels[image * j->steps->n_steps + last - 1] >= 0;
 }
 
 static lesion_box box_of(const train_job *j, const cot_case *c, const cot_box *b)

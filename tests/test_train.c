@@ -273,6 +273,30 @@ TEST(boxes_teach_places_and_stay_out_of_the_package)
     CHECK_SAYS("train --stage encoder bare.jsonl -o x --places 1 " SMALL, 1, "no training image has a box");
 }
 
+/* Of one batch with all training images the first weights alone decide: what the boxes and the labels say of places. */
+static bool same_places(const char *run, const char *other)
+{
+    return command("for r in %s %s; do sed -n 's/.*\"places\":\\([0-9.]*\\).*/\\1/p' $r/log.jsonl; done | "
+                   "awk '{x[NR] = $1} END {exit !(NR == 2 && x[1] == x[2])}'",
+                   run, other);
+}
+
+TEST(an_image_without_boxes_is_empty_only_if_all_its_labels_say_so)
+{
+#define ONCE " --epochs 1 --places 1 --batch 36 --lr 0.01 --size 32 --width 4 --dim 8 --min-labels 2 --cache cache"
+    first_run();
+    REQUIRE(command("sed '/\"boxes\"/!{/\"detection\":\"increased\"/s/\"normal\"/\"nodule\"/}' %s >%s",
+                    "manifest.jsonl", "finding.jsonl"));
+    REQUIRE(command("sed '/\"boxes\"/!s/\"detection\":\"none\"/\"detection\":\"increased\"/' %s >%s", "manifest.jsonl",
+                    "detected.jsonl"));
+    CHECK(command("! cmp -s manifest.jsonl %s && ! cmp -s manifest.jsonl %s", "finding.jsonl", "detected.jsonl"));
+    CHECK_SAYS("train --stage encoder manifest.jsonl -o once" ONCE, 0, "once/model");
+    CHECK_SAYS("train --stage encoder finding.jsonl -o finding" ONCE, 0, "finding/model");
+    CHECK_SAYS("train --stage encoder detected.jsonl -o detected" ONCE, 0, "detected/model");
+    CHECK(same_places("once", "finding"));
+    CHECK(!same_places("once", "detected"));
+}
+
 TEST(commands_that_cannot_be_right_are_refused)
 {
     first_run();
