@@ -233,6 +233,32 @@ done:
 }
 
 /* ---- --like: temperatures of another package ---- */
+static bool same_member(const cJSON *a, const cJSON *b, const char *key)
+{
+    const cJSON *x = cJSON_GetObjectItemCaseSensitive(a, key), *y = cJSON_GetObjectItemCaseSensitive(b, key);
+    return (!x && !y) || cJSON_Compare(x, y, true);
+}
+
+/* What of a recipe can be the same when one run learnt the validation images and the other did not: numbers of epochs and
+ * steps that are taught may differ. */
+static cot_status refuse_unlike(const calibrate_words *w, const cJSON *like, const cot_steps *steps, cot_error *err)
+{
+    cot_status status;
+    cot_package *package = NULL;
+    COT_TRY(cot_package_open(&package, w->package, steps, err));
+    const cJSON *card = package_card(package)->json;
+    if (!same_member(card, like, "architecture") ||
+        !same_member(cJSON_GetObjectItemCaseSensitive(card, "recipe"), cJSON_GetObjectItemCaseSensitive(like, "recipe"),
+                     "stage"))
+        status = cot_fail(err, COT_E_MODEL,
+                          "%s is not of the recipe of %s (architecture or stage of the training): temperatures of the "
+                          "one say nothing about the other. Calibrate it with --manifest",
+                          w->package, w->like);
+done:
+    cot_package_close(package);
+    return status;
+}
+
 static cot_status copy_of(cJSON **out, const calibrate_words *w, const cot_steps *steps, cot_error *err)
 {
     cot_status status;
@@ -241,6 +267,7 @@ static cot_status copy_of(cJSON **out, const calibrate_words *w, const cot_steps
     const cot_reader *who = cot_package_reader(like);
     const cJSON *all = cJSON_GetObjectItemCaseSensitive(package_card(like)->json, "calibration"),
                 *part = cJSON_GetObjectItemCaseSensitive(all, reader_word(w));
+    COT_TRY(refuse_unlike(w, package_card(like)->json, steps, err));
     cJSON *copy = part ? cJSON_Duplicate(part, true) : NULL, *from;
     if (!part) {
         status = cot_fail(err, COT_E_MODEL,
@@ -294,11 +321,13 @@ static const char *take_words(calibrate_words *w, evaluating *e, const char *con
         return "name one PACKAGE, and --manifest FILE for the images to fit on, or --like PACKAGE";
     w->package = words[0];
     e->manifest_path = w->manifest;
-    e->split = !strcmp(w->split, "train") ? COT_TRAIN : COT_VALIDATION;
+    e->split = w->split && !strcmp(w->split, "train") ? COT_TRAIN : COT_VALIDATION;
     if (!cot_readers_named(&w->readers, w->model) || w->readers == COT_READ_BOTH)
         return "--model is student or teacher";
-    if (strcmp(w->split, "train") != 0 && strcmp(w->split, "validation") != 0)
+    if (w->split && strcmp(w->split, "train") != 0 && strcmp(w->split, "validation") != 0)
         return "--split is validation or train: the test split must stay unseen";
+    if (w->like && (w->split || e->images || e->device_match))
+        return "--like looks at no image: it goes without --split, --images and --device";
     if (!strcmp(w->package, "default") && !w->output && !w->dry)
         return "the model in the program cannot be changed: add -o DIR for a calibrated copy";
     if (w->output && lstat(w->output, &st) == 0) return "what -o names is there already";
@@ -307,7 +336,7 @@ static const char *take_words(calibrate_words *w, evaluating *e, const char *con
 
 int cot_cmd_calibrate(int argc, char **argv)
 {
-    calibrate_words w = {.model = "", .split = "validation"};
+    calibrate_words w = {.model = ""};
     evaluating e = {.command = "calibrate"};
     const cli_option options[] = {
         {"manifest", 0, "FILE", NULL, &w.manifest, NULL, 0},

@@ -251,6 +251,10 @@ TEST(a_refit_learns_the_validation_images_and_keeps_the_last_epoch)
         command("grep -q '\"like\"' refitted/model.json && grep -q '\"temperature\"' %s/model.json%s", "refitted", ""));
     CHECK(world_run(&world, cot_cmd_calibrate, "calibrate refit/model --like whole/model -o x") == 4);
     CHECK(command("grep -q 'is not calibrated' %s%s", "output.txt", ""));
+    CHECK(world_run(&world, cot_cmd_calibrate, "calibrate refit/model --like default -o x") == 4);
+    CHECK(command("grep -q 'is not of the recipe of default' %s%s && test ! -e x", "output.txt", ""));
+    CHECK(world_run(&world, cot_cmd_calibrate, "calibrate refit/model --like sibling -o x --split validation") == 2);
+    CHECK(command("grep -q 'looks at no image' %s%s && test ! -e x", "output.txt", ""));
 }
 
 /* Boxes: their loss is in the log and falls, the layer that reads them is in checkpoints (so that a resume is the same) and
