@@ -9,8 +9,9 @@
 #include <algorithm>
 #include <cmath>
 
-/* Room a label takes, as shares of the image's longer side: seen in OHIF 3.12 with a square image filling its viewport. */
-static const double LABEL_WIDTH = 0.45, LABEL_HEIGHT = 0.07;
+/* Room a label takes, and how far below its place it reaches, as shares of the image's longer side: seen in OHIF 3.12 with a
+ * square image filling its viewport. */
+static const double LABEL_WIDTH = 0.45, LABEL_HEIGHT = 0.07, LABEL_BELOW = 0.06;
 
 namespace
 {
@@ -19,12 +20,13 @@ struct label_anchor {
 };
 
 struct label_page {
-    double side, last_column; /* the image's longer side; the last column where a label fits */
+    double side, last_column, last_row; /* the image's longer side; the last column and row where a label fits */
     std::vector<label_anchor> placed;
 
     /* A viewport is at least as wide as high: beside an upright image there is room. */
     label_page(double rows, double columns)
-        : side(std::max(rows, columns)), last_column((columns + side) / 2 - LABEL_WIDTH * side)
+        : side(std::max(rows, columns)), last_column((columns + side) / 2 - LABEL_WIDTH * side),
+          last_row(rows - LABEL_BELOW * side)
     {
     }
     bool clear(const label_anchor &anchor) const
@@ -34,10 +36,12 @@ struct label_page {
                    std::fabs(other.column - anchor.column) < LABEL_WIDTH * side;
         });
     }
-    /* More is better: as far right as fits, else as little beyond as can be. */
+    /* More is better: as far right as fits, else as little of the label cut off as can be. */
     double worth(const label_anchor &anchor) const
     {
-        return anchor.column <= last_column ? side + anchor.column : last_column - anchor.column;
+        const double lost = std::max(0.0, anchor.column - last_column) / LABEL_WIDTH +
+                            std::max(0.0, anchor.row - last_row) / LABEL_BELOW;
+        return lost > 0 ? -lost : 1 + anchor.column; /* a column may be -0.5 */
     }
 };
 } // namespace

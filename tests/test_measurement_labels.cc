@@ -75,6 +75,19 @@ TEST(a_label_stands_right_of_an_outline_where_there_is_room)
     CHECK_NEAR(s.anchor(0, choose_labels(*s.chain, 1400, 1200)[0]).column, 590, 0);
 }
 
+TEST(a_label_has_room_below_its_outline_s_beginning)
+{
+    scene s;
+    s.box(0, 100, 700, 500, 1000);
+    cot_point *points = s.chain->answers[0].regions[0].points;
+    points[1].column = 300; /* wider below: rightmost along the bottom and half-way up to it */
+    CHECK_NEAR(s.anchor(0, choose_labels(*s.chain, 1000, 1000)[0]).row, 850, 0);
+    points[0].row = points[1].row = 950; /* no edge leaves room: the one whose label is cut off least */
+    CHECK_NEAR(s.anchor(0, choose_labels(*s.chain, 1000, 1000)[0]).row, 950, 0);
+    points[0].row = points[1].row = 900;
+    CHECK_NEAR(s.anchor(0, choose_labels(*s.chain, 1000, 1000)[0]).row, 900, 0);
+}
+
 TEST(labels_of_outlines_that_coincide_stand_at_other_edges)
 {
     scene s;
