@@ -239,7 +239,7 @@ TEST(a_place_is_named_by_side_and_zone_the_patients_right_on_the_images_left)
     check_place(92, 108, 40, 55, known, "middle of the midline");
     check_place(20, 180, 60, 90, known, "lower zone of both sides");
     check_place(20, 60, 10, 90, known, "right side");
-    check_place(10, 190, 5, 95, known, "greater part of the image");
+    check_place(10, 190, 5, 95, known, "right and left side, over several zones");
 }
 
 TEST(a_place_says_when_orientation_is_assumed_and_nothing_when_the_image_is_turned)
