@@ -51,6 +51,14 @@ const lint_image *lint_session::image(const std::string &sop_instance) const
 }
 
 /* ---- files ---- */
+/* What the guard says, without what a finding says anyway: the file before it, and the advice behind. */
+static std::string guard_words(const std::string &path, const std::string &said)
+{
+    const size_t from = said.compare(0, path.size() + 2, path + ": ") == 0 ? path.size() + 2 : 0;
+    const size_t to = said.find("; the object is damaged", from);
+    return said.substr(from, to == std::string::npos ? to : to - from);
+}
+
 static bool is_report(const std::string &sop_class)
 {
     return sop_class.compare(0, 28, "1.2.840.10008.5.1.4.1.1.88.1") == 0 ||
@@ -103,7 +111,8 @@ static void load(lint_session &s, const char *path)
     const cot_status status = cot_dicom_guard(&head, path, &limits, &err);
     if (status == COT_E_IO || status == COT_E_MEMORY) report_fail(status, err.text);
     if (status != COT_OK) {
-        s.say_file("R20", path, err.text, "it is no DICOM file that a reader should open; write it again");
+        s.say_file("R20", path, guard_words(path, err.text),
+                   "it is no DICOM file that a reader should open; write it again");
     } else if (!is_report(head.sop_class) && !is_capture(path, head)) {
         load_image(s, path);
     } else if (head.bytes > LARGEST_REPORT) {

@@ -330,6 +330,7 @@ TEST(what_is_no_report_is_a_finding_or_an_error_never_a_crash)
     found = s.lint({s.report});
     REQUIRE(found.size() == 1);
     CHECK(found[0].rule == "R20" && found[0].where == "file");
+    CHECK_TEXT(found[0].what.c_str(), "15 bytes are no DICOM file"); /* its name stands before the finding already */
     paths[0] = s.image.c_str();
     CHECK_FAILS(cot_report_lint(paths, 1, collect, &found, &n, &err), COT_E_INPUT, "no Structured Report");
     CHECK_FAILS(cot_report_lint(paths, 5000, collect, &found, &n, &err), COT_E_LIMIT, "at most");
