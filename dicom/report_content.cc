@@ -150,7 +150,7 @@ static std::string missing_steps(const report_job &job)
     const size_t missing = job.chain->n_steps - job.steps_available();
     return titles.empty() ? ""
                           : std::to_string(missing) + " of " + std::to_string(job.chain->n_steps) +
-                                " steps have no answer: " + titles + ".";
+                                (missing == 1 ? " steps has no answer: " : " steps have no answer: ") + titles + ".";
 }
 
 static std::string second_missing(const report_job &job)

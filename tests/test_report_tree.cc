@@ -339,6 +339,11 @@ TEST(step_without_an_answer_says_why_and_nothing_else)
     check_value(r, "Document Summary", "Steps answered", "1 of 7");
     CHECK(any_contains(r, "6 of 7 steps have no answer"));
     cot_chain_destroy(chain);
+    chain = case_chain(s.steps, true);
+    snprintf(chain->answers[4].reason, sizeof chain->answers[4].reason, "no weights");
+    chain->answers[4].available = false;
+    CHECK(any_contains(write_and_read(s, chain, false), "1 of 7 steps has no answer: "));
+    cot_chain_destroy(chain);
 }
 
 TEST(limits_name_close_calls_and_only_those)
