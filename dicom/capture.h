@@ -54,7 +54,7 @@ enum { CAPTURE_BADGE = 19 }; /* its radius */
 /* What is read beside the image; `bottom`: what would lie below it is left out, and said. */
 void capture_head(capture_pen *pen, const cot_chain *chain);
 void capture_table(capture_pen *pen, const cot_chain *chain, const cot_steps *steps, double bottom);
-void capture_foot(capture_pen *pen, const cot_chain *chain);
+void capture_foot(capture_pen *pen, const cot_chain *chain, uint64_t drawn);
 /* Outlines and numbers over the image, which lies at the pen's place in `cols` x `rows` pixels. */
 void capture_regions(capture_pen *pen, const cot_chain *chain, uint64_t drawn, double cols, double rows);
 

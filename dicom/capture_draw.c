@@ -99,7 +99,7 @@ static bool scene_draw(const scene *s, capture_pen *pen)
     pen->x = MARGIN;
     pen->y = fmax(pen->y, top + s->at.rows) + 18;
     pen->width = s->cols - 2 * MARGIN;
-    capture_foot(pen, s->chain);
+    capture_foot(pen, s->chain, s->drawn);
     pen->y += MARGIN;
     return true;
 }

@@ -114,7 +114,25 @@ static bool any_region(const cot_chain *chain)
     return any;
 }
 
-void capture_foot(capture_pen *pen, const cot_chain *chain)
+/* Regions that were left out are not regions that there are none of. */
+static void say_drawn(capture_pen *pen, const cot_chain *chain, uint64_t drawn)
+{
+    char list[256] = "";
+    size_t n = 0;
+    for (size_t s = 0; s < chain->n_steps; s++) {
+        const size_t used = strlen(list);
+        if (capture_shows(drawn, s))
+            snprintf(list + used, sizeof list - used, "%s%zu", used ? ", " : "", s + 1);
+        else
+            n += chain->answers[s].available && chain->answers[s].n_regions;
+    }
+    if (n)
+        capture_text(pen, (capture_style){19, false, capture_grey},
+                     "Regions are drawn of chosen steps only (%s); %zu other step%s regions that are not drawn.", list,
+                     n, n == 1 ? " has" : "s have");
+}
+
+void capture_foot(capture_pen *pen, const cot_chain *chain, uint64_t drawn)
 {
     const capture_style text = {19, false, capture_grey};
     const cot_reader *reader = &chain->reader;
@@ -126,6 +144,7 @@ void capture_foot(capture_pen *pen, const cot_chain *chain)
                      : "",
                  chain->calibrated ? "Percentages are calibrated on validation images."
                                    : "Percentages are the model's own and not, or not all, calibrated.");
+    say_drawn(pen, chain, drawn);
     capture_text(pen, text, "%s, version %s%s%s. %s. %s", reader->name, reader->version,
                  chain->has_other ? "; second reader: " : "", chain->has_other ? chain->other.name : "",
                  reader->program, reader->notice);

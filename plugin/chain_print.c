@@ -5,6 +5,7 @@
 #include "plugin/utf8.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -84,8 +85,9 @@ static void evidence_text(char *to, size_t size, const cot_answer *a, const cot_
     const cot_influence *first = a->n_influences ? a->influences : NULL;
     int n = snprintf(clean, sizeof clean, "%s", a->place);
     if (first && fabsf(first->change) >= 0.01f && first->step < steps->n_steps)
-        snprintf(clean + n, sizeof clean - (size_t)n, "%s%s %+ld points", n ? "; " : "",
-                 steps->steps[first->step].title, lroundf(100 * first->change));
+        snprintf(clean + n, sizeof clean - (size_t)n, "%s%s %+ld point%s", n ? "; " : "",
+                 steps->steps[first->step].title, lroundf(100 * first->change),
+                 labs(lroundf(100 * first->change)) == 1 ? "" : "s");
     utf8_clean(to, size, clean);
 }
 

@@ -18,6 +18,8 @@ static const char help[] =
     "      --capture      with -o: also DIR/NAME.capture.dcm, the image with its regions and answers drawn on it, for "
     "viewers\n"
     "                     that show no Structured Reports (Secondary Capture)\n"
+    "      --capture-steps LIST   as --capture, with the regions of these steps only, e.g. 1,4,7; the table stays "
+    "whole\n"
     "      --per WORD     with -o: image (default), or study: one report of each kind for all images of a study,\n"
     "                     DIR/NAME.study.sr.dcm and DIR/NAME.study.measurements.dcm, named after its first file\n"
     "      --json         one line of JSON per file instead of the table\n"
@@ -34,13 +36,14 @@ static const char help[] =
     "  stepcot infer image.dcm\n"
     "  stepcot infer --json images/ > readings.jsonl\n"
     "  stepcot infer -o reports images/*.dcm\n"
-    "  stepcot infer -o reports --per study images/\n\n"
+    "  stepcot infer -o reports --per study images/\n"
+    "  stepcot infer -o reports --capture-steps 1,7 image.dcm\n\n"
     "Exit codes: 0 every file was read, 1 some were refused or failed, 2 wrong usage, 3 configuration, 4 model or "
     "device,\n"
     "5 file system. Compiled kernels are kept in $XDG_CACHE_HOME/stepcot or ~/.cache/stepcot.\n";
 
 typedef struct infer {
-    const char *output, *package_dir, *model_word, *device_match, *config_path, *per; /* options */
+    const char *output, *package_dir, *model_word, *device_match, *config_path, *per, *capture_steps; /* options */
     bool json, force, capture;
     unsigned batch;
     cot_config *config;
@@ -55,12 +58,31 @@ typedef struct infer {
 } infer;
 
 /* ---- opening ---- */
+/* "1,4,7": bit s for step s + 1. */
+static cot_status steps_named(uint64_t *bits, const char *list, size_t n_steps, cot_error *err)
+{
+    *bits = 0;
+    for (const char *at = list;;) {
+        const size_t digits = strspn(at, "0123456789");
+        const unsigned long step = digits && digits < 3 ? strtoul(at, NULL, 10) : 0;
+        if (!step || step > n_steps || (at[digits] && at[digits] != ','))
+            return cot_fail(err, COT_E_USAGE,
+                            "--capture-steps %.64s: name steps from 1 to %zu with commas between, e.g. 1,4", list,
+                            n_steps);
+        *bits |= UINT64_C(1) << (step - 1);
+        if (!at[digits]) return COT_OK;
+        at += digits + 1;
+    }
+}
+
 static cot_status open_first(infer *w, cot_error *err)
 {
     cot_status status;
+    uint64_t drawn = 0;
     COT_TRY(cot_config_load(&w->config, w->config_path, err));
     if (w->batch) w->config->batch = w->batch;
     COT_TRY(cot_steps_load(&w->steps, w->config->steps[0] ? w->config->steps : NULL, err));
+    if (w->capture_steps) COT_TRY(steps_named(&drawn, w->capture_steps, w->steps->n_steps, err));
     const char *dir = w->package_dir ? w->package_dir : w->config->package;
     COT_TRY(cot_package_open(&w->package, dir[0] ? dir : NULL, w->steps, err));
     if (!w->model_word) cot_readers_named(&w->readers, w->config->reader); /* the XSD allows no other words */
@@ -71,7 +93,8 @@ static cot_status open_first(infer *w, cot_error *err)
                                        w->config->batch < most ? w->config->batch : most};
     COT_TRY(cot_sandbox_create(&w->sandbox, &limits, w->steps, err));
     COT_TRY(infer_output_init(&w->out, w->output, w->json, err));
-    w->out.capture = w->capture;
+    w->out.capture = w->capture || w->capture_steps;
+    w->out.capture_steps = drawn;
     w->out.per_study = w->output && !strcmp(w->per ? w->per : w->config->per, "study");
 done:
     return status;
@@ -240,7 +263,7 @@ static int run(infer *w, const char *const *words, size_t n)
     w->failed += studies;
     if (files.n != 1 || files.failed || files.skipped || w->output) {
         fprintf(stderr, "stepcot infer: %zu read, %zu refused, %zu failed", w->read, w->refused, w->failed);
-        if (files.skipped) fprintf(stderr, ", %zu other files skipped", files.skipped);
+        if (files.skipped) fprintf(stderr, ", %zu other file%s skipped", files.skipped, files.skipped == 1 ? "" : "s");
         if (w->output) fprintf(stderr, ", %zu file%s written", w->out.written, w->out.written == 1 ? "" : "s");
         fputs("\n", stderr);
     }
@@ -255,11 +278,17 @@ int cot_cmd_infer(int argc, char **argv)
 {
     infer w = {0};
     const cli_option options[] = {
-        {"output", 'o', "DIR", NULL, &w.output, NULL, 0},       {"json", 0, NULL, &w.json, NULL, NULL, 0},
-        {"package", 0, "DIR", NULL, &w.package_dir, NULL, 0},   {"model", 0, "WORD", NULL, &w.model_word, NULL, 0},
-        {"device", 0, "X", NULL, &w.device_match, NULL, 0},     {"batch", 0, "N", NULL, NULL, &w.batch, 256},
-        {"capture", 0, NULL, &w.capture, NULL, NULL, 0},        {"force", 0, NULL, &w.force, NULL, NULL, 0},
-        {"config", 'c', "FILE", NULL, &w.config_path, NULL, 0}, {"per", 0, "WORD", NULL, &w.per, NULL, 0},
+        {"output", 'o', "DIR", NULL, &w.output, NULL, 0},
+        {"json", 0, NULL, &w.json, NULL, NULL, 0},
+        {"package", 0, "DIR", NULL, &w.package_dir, NULL, 0},
+        {"model", 0, "WORD", NULL, &w.model_word, NULL, 0},
+        {"device", 0, "X", NULL, &w.device_match, NULL, 0},
+        {"batch", 0, "N", NULL, NULL, &w.batch, 256},
+        {"capture", 0, NULL, &w.capture, NULL, NULL, 0},
+        {"force", 0, NULL, &w.force, NULL, NULL, 0},
+        {"config", 'c', "FILE", NULL, &w.config_path, NULL, 0},
+        {"per", 0, "WORD", NULL, &w.per, NULL, 0},
+        {"capture-steps", 0, "LIST", NULL, &w.capture_steps, NULL, 0},
     };
     size_t n;
     int code;
@@ -278,8 +307,8 @@ int cot_cmd_infer(int argc, char **argv)
             code = cli_usage("infer", "--per %.64s: say image or study", w.per);
         } else if (w.per && !w.output) {
             code = cli_usage("infer", "--per is about files: say where with -o DIR");
-        } else if (w.capture && !w.output) {
-            code = cli_usage("infer", "--capture writes files: say where with -o DIR");
+        } else if ((w.capture || w.capture_steps) && !w.output) {
+            code = cli_usage("infer", "--capture%s writes files: say where with -o DIR", w.capture ? "" : "-steps");
         } else if (n) {
             cot_dicom_init();
             code = run(&w, words, n);

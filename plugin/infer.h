@@ -21,6 +21,7 @@ typedef struct infer_output {
     const char *folder; /* NULL: only standard output */
     bool json;
     bool capture;            /* pictures of the readings too */
+    uint64_t capture_steps;  /* bit s: with the regions of step s (0-based); 0: with those of all */
     bool per_study;          /* one report of all images of a study, at the end */
     struct infer_kept *kept; /* readings that wait for it */
     size_t n_kept;

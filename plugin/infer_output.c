@@ -109,6 +109,7 @@ static cot_status write_one(infer_output *out, const output_form *form, const co
     char to[1100];
     cot_report_order order = *what;
     order.options.kind = form->kind;
+    order.options.capture_steps = out->capture_steps;
     order.path = to;
     COT_TRY(place(out, to, sizeof to, what->source, what->n_more ? form->of_study : form->ending, err));
     COT_TRY(cot_sandbox_reports(sandbox, &order, 1, err));

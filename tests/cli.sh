@@ -100,12 +100,26 @@ deep=in/deep; for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17; do deep=$deep/
 "$stepcot" infer -o reports in >out 2>err </dev/null || true
 equal "a folder gives a report per image, hidden entries and links left out" "$(ls reports | grep -c "[.]sr[.]dcm$")" $#
 has "…one too deep is named" err "in/deep/.*nested deeper"
-has "…and says what it skipped" err "1 other files skipped"
+has "…and says what it skipped" err "1 other file skipped"
 "$stepcot" infer -o pictures --capture "$1" >out 2>err </dev/null || true
 equal "--capture writes a picture of the reading too" "$(ls pictures | grep -c "[.]capture[.]dcm$")" 1
 has "…and counts the files" err "$(ls pictures | wc -l) files written"
 exits "…which lint accepts" 0 "$stepcot" lint pictures/*.dcm "$1"
 exits "…and needs to know where" 2 "$stepcot" infer --capture "$1"
+chest=$(ls "$images"/gdcm*.dcm | head -n 1)
+for steps in 1,2,3,4,5,6,7 2,4; do "$stepcot" infer -o "drawn-$steps" --capture-steps $steps "$chest" >out 2>err </dev/null || true; done
+"$stepcot" infer -o drawn --capture "$chest" >out 2>err </dev/null || true
+# the same pixels give the same UID; on this image the first step has a region
+pixels_of() { dcmdump +P SOPInstanceUID "$1"/*.capture.dcm; }
+equal "--capture-steps of all steps draws what --capture draws" "$(pixels_of drawn-1,2,3,4,5,6,7)" "$(pixels_of drawn)"
+[ "$(pixels_of drawn-2,4)" != "$(pixels_of drawn)" ] && pass "…and of some steps another picture" || fail "…of some steps the same picture"
+exits "…that lint accepts" 0 "$stepcot" lint drawn-2,4/*.dcm "$chest"
+exits "…of steps that exist" 2 "$stepcot" infer -o drawn --capture-steps 1,8 "$1"
+has "…said with their numbers" err "steps from 1 to 7"
+for list in 0 1, ,1 1,,2 "1 2" x 1-3 001; do
+    exits "…and are numbers with commas between, not '$list'" 2 "$stepcot" infer -o drawn --capture-steps "$list" "$1"
+done
+exits "…and needs to know where as well" 2 "$stepcot" infer --capture-steps 1 "$1"
 exits "explain writes a page" 0 "$stepcot" explain "$1" -o page.html
 has "…with image and maps in it" page.html "data:image/png;base64,"
 exits "…and needs an image and a page" 2 "$stepcot" explain "$1"

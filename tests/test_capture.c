@@ -223,8 +223,13 @@ TEST(capture_draws_a_region_where_it_is_and_nothing_elsewhere)
     CHECK_NUMBER(coloured(&c, 0, 200, 50, 100), 0);
     CHECK_NUMBER(coloured(&c, 155, 175, 13, 27), 0); /* an outline, not a patch over the finding */
     free(c.rgb);
+    const size_t rows = c.rows;
     REQUIRE_OK(draw(&c, chain, 2)); /* only the regions of the second step, which has none */
     CHECK_NUMBER(coloured(&c, 0, 200, 0, 100), 0);
+    CHECK(c.rows > rows + 15); /* a line at the foot tells of the one that was left out */
+    free(c.rgb);
+    REQUIRE_OK(draw(&c, chain, 1)); /* no region was left out */
+    CHECK_NUMBER(c.rows, rows);
     free(c.rgb);
     cot_chain_destroy(chain);
 }
