@@ -242,6 +242,12 @@ TEST(a_refit_learns_the_validation_images_and_keeps_the_last_epoch)
     cot_package_close(package);
     cot_steps_destroy(steps);
     CHECK(command("grep -q 'which it has learnt' refit/report%s%s", ".html", ""));
+    /* where nothing moves any more, a run that is judged stops early; this one goes on to its last epoch and keeps that */
+#define STILL "--epochs 12 --schedule constant --lr 1e-9 --stop 1 "
+    CHECK_SAYS(BEGIN "-o judged " STILL, 0, "judged/model");
+    CHECK(
+        command("grep -q 'stopped early' judged/log.jsonl && ! grep -q '\"epoch\":12,' %s/log.jsonl%s", "judged", ""));
+    CHECK_SAYS(BEGIN "-o unjudged " STILL "--refit yes", 0, "unjudged/model is the model of epoch 12");
     /* its certainties cannot be fitted on what it learnt, but on a run of the same recipe without it */
     CHECK(world_run(&world, cot_cmd_calibrate, "calibrate refit/model --manifest manifest.jsonl") == 1);
     CHECK(command("grep -q 'has learnt the validation images' %s%s", "output.txt", ""));
