@@ -92,5 +92,9 @@ void lint_chain(lint_session &s, lint_report &report)
         if (premise && is_inference(*item) && premise->number >= item->parent->number)
             s.say("C2", report, item, "rests on a later item, so that reasons could run in a circle",
                   "let every answer rest on earlier ones only");
+        else if (premise && is_inference(*item) &&
+                 (premise->relation == "HAS CONCEPT MOD" || premise->relation == "HAS OBS CONTEXT"))
+            s.say("C1", report, item, "rests on an item that only qualifies another and answers nothing",
+                  "refer to an earlier answer, or to its region");
     }
 }

@@ -20,6 +20,10 @@ path.pop_back();
 set_path(reference(d), path);
 }
 }
+, {"reference to what is no answer", "C1", REFERENCE, BREAKS{(void)f;
+set_path(reference(d), {1, 1}); /* the language */
+}
+}
 , {"reference to a later answer", "C2", REFERENCE, BREAKS{(void)f;
 DcmItem &conclusion = named(d, "121077");
 const std::vector<Uint32> last = path_of(first(conclusion, DCM_ContentSequence));
