@@ -20,7 +20,7 @@ static const char help[] =
     "PACKAGE: a folder, or default for the model in the program (with -o).\n\n"
     "      --manifest FILE  the labelled images (stepcot data import)\n"
     "      --model WORD     student (default) or teacher: whose certainties; each has its own temperatures\n"
-    "      --split WORD     the images to fit on: validation (default) or train\n"
+    "      --split WORD     the images to fit on: validation (default), or train if it was not learnt\n"
     "      --like PACKAGE   no manifest: take the temperatures of a calibrated package of the same recipe; for a "
     "model\n"
     "                       that has learnt the validation images as well (train --refit yes)\n"
@@ -154,7 +154,7 @@ done:
 
 static void print(const evaluating *e, const evaluation *v, const calibrated *c)
 {
-    printf("%s %s (%s), fitted on the %s split: %zu images of %zu patients\n", v->reader.name, v->reader.version,
+    printf("%s %s (%s)\nfitted on the %s split: %zu images of %zu patients\n", v->reader.name, v->reader.version,
            v->reader_word, cot_split_name(e->split), e->manifest->n, e->patients);
     printf("%-12s %5s  %-11s  NLL: %-6s  %-6s  %-8s  ECE: %-6s  %-6s  by chance\n", "step", "n", "temperature",
            "before", "after", "left out", "before", "after");
@@ -163,10 +163,10 @@ static void print(const evaluating *e, const evaluation *v, const calibrated *c)
             printf("%-12s %5zu  %-11.3f       %.3f   %.3f   %-8.3f       %.3f   %.3f   %.3f\n", e->steps->steps[s].id,
                    v->rows[s].n, c[s].temperature, c[s].nll_before, c[s].nll_after, c[s].left_out, c[s].ece_before,
                    c[s].ece_after, c[s].error.chance);
-    printf(
-        "On the images it was fitted on; left out: on patients whose temperature was fitted on the others; by chance:\n"
-        "of a perfectly calibrated model with these certainties. `%s evaluate --split test` says what it is worth.\n",
-        COT_PROGRAM);
+    printf("On the images it was fitted on; left out: on patients whose temperature was fitted on the others; by\n"
+           "chance: of a perfectly calibrated model with these certainties.\n"
+           "`%s evaluate --split test` says what it is worth.\n",
+           COT_PROGRAM);
 }
 
 static void warn(const evaluating *e, const evaluation *v, const calibrated *c)
@@ -195,12 +195,18 @@ static cot_status refuse_learnt(const calibrate_words *w, const evaluating *e, c
     cot_package *package = NULL;
     COT_TRY(cot_package_open(&package, w->package, e->steps, err));
     const cJSON *recipe = cJSON_GetObjectItemCaseSensitive(package_card(package)->json, "recipe");
+    const char *made = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(recipe, "manifest_sha256"));
     if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(recipe, "refit")))
         status =
             cot_fail(err, COT_E_INPUT,
                      "%s has learnt the validation images (refit), on which it looks surer than it is. Calibrate a "
                      "run of the same recipe without --refit, then say --like with that package",
                      w->package);
+    else if (e->split == COT_TRAIN && made && !strcmp(made, e->manifest->sha256))
+        status = cot_fail(err, COT_E_INPUT,
+                          "%s has learnt the training images of this manifest, on which it looks surer than it is. "
+                          "Calibrate on the validation split",
+                          w->package);
 done:
     cot_package_close(package);
     return status;

@@ -84,6 +84,8 @@ TEST(calibration_lowers_the_loss_is_kept_and_changes_no_answer)
     CHECK_SAYS(cot_cmd_calibrate, "calibrate run/model --manifest manifest.jsonl --dry-run", 0,
                "left out  ECE: before");
     CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --package run/model", 0, "raw, not calibrated");
+    CHECK_SAYS(cot_cmd_calibrate, "calibrate run/model --manifest manifest.jsonl --split train --dry-run", 1,
+               "has learnt the training images of this manifest");
     CHECK_SAYS(cot_cmd_calibrate, "calibrate run/model --manifest manifest.jsonl", 0, "fitted on the validation split");
     CHECK_SAYS(cot_cmd_evaluate, "evaluate manifest.jsonl --package run/model", 0, "calibrated by temperature");
     cJSON *after = evaluate_json("evaluate manifest.jsonl --package run/model --split validation --json --draws 20");
