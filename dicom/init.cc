@@ -16,6 +16,8 @@
 #include <ctime>
 #include <mutex>
 #include <string>
+#include <sys/random.h>
+#include <unistd.h>
 
 namespace
 {
@@ -119,4 +121,18 @@ extern "C" void cot_dicom_init(void)
     } catch (...) {
         cot_log(COT_ERROR_LEVEL, "dicom.init", nullptr, "text=\"DCMTK could not be initialised: out of memory?\"");
     }
+}
+
+/* DCMTK asks for the host's number with every UID that it makes up. glibc makes that number of the host's address, by DNS
+ * where /etc/hosts has none, and where DNS has none either DCMTK asks each time anew: tens of milliseconds a report, and
+ * questions to the network from a process that must have none. Linked here, this answer is the one that DCMTK gets: a
+ * number of the process. What we send has UIDs of our own (uid.c). */
+extern "C" __attribute__((visibility("default"))) long gethostid(void) noexcept
+{
+    static const long number = [] {
+        unsigned int n = 0;
+        if (getrandom(&n, sizeof n, GRND_NONBLOCK) != (ssize_t)sizeof n) n = (unsigned int)getpid();
+        return (long)(n | 1); /* 0 would be asked again */
+    }();
+    return number;
 }
